@@ -1,0 +1,36 @@
+//! Wire structs of `operation` objects (`rest-api.yaml`).
+
+use crate::StatusCode;
+use crate::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// `Operation` represents a LXD background operation.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Operation {
+    /// Type of operation (task, token or websocket).
+    pub class: String,
+    /// Operation creation time.
+    pub created_at: Timestamp,
+    /// Description of the operation.
+    pub description: String,
+    /// Operation error mesage.
+    pub err: String,
+    /// UUID of the operation.
+    pub id: String,
+    /// What cluster member this record was found on.
+    pub location: String,
+    /// Whether the operation can be canceled.
+    pub may_cancel: bool,
+    /// Operation specific metadata.
+    pub metadata: BTreeMap<String, serde_json::Value>,
+    /// Affected resourcs.
+    pub resources: BTreeMap<String, Vec<String>>,
+    /// Status name.
+    pub status: String,
+    /// status_code.
+    pub status_code: StatusCode,
+    /// Operation last change.
+    pub updated_at: Timestamp,
+}

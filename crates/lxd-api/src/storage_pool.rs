@@ -1,0 +1,48 @@
+//! Wire structs of `storage pool` objects (`rest-api.yaml`).
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// `StoragePool` represents the fields of a LXD storage pool.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct StoragePool {
+    /// Storage pool configuration map (see config-keys.tsv).
+    pub config: BTreeMap<String, String>,
+    /// Description of the storage pool.
+    pub description: String,
+    /// Storage pool driver (btrfs, ceph, cephfs, dir, lvm or zfs).
+    pub driver: String,
+    /// Cluster members on which the storage pool has been defined.
+    pub locations: Vec<String>,
+    /// Storage pool name.
+    pub name: String,
+    /// Pool status (Pending, Created, Errored or Unknown).
+    pub status: String,
+    /// List of URLs of objects using this storage pool.
+    pub used_by: Vec<String>,
+}
+
+/// `StoragePoolPut` represents the modifiable fields of a LXD storage pool.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct StoragePoolPut {
+    /// Storage pool configuration map (see config-keys.tsv).
+    pub config: BTreeMap<String, String>,
+    /// Description of the storage pool.
+    pub description: String,
+}
+
+/// `StoragePoolsPost` represents the fields of a new LXD storage pool.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct StoragePoolsPost {
+    /// Storage pool configuration map (see config-keys.tsv).
+    pub config: BTreeMap<String, String>,
+    /// Description of the storage pool.
+    pub description: String,
+    /// Storage pool driver (btrfs, ceph, cephfs, dir, lvm or zfs).
+    pub driver: String,
+    /// Storage pool name.
+    pub name: String,
+}

@@ -1,0 +1,44 @@
+//! Reading of JSON as the reference reads it: a `null` member means "not given".
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// Parses a document; members that are `null` count as missing.
+///
+/// # Errors
+/// The text is no JSON, or a member has another type than the struct.
+pub fn from_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_json::Error> {
+    let mut value: Value = serde_json::from_slice(text)?;
+    drop_nulls(&mut value);
+    serde_json::from_value(value)
+}
+
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.retain(|_, member| !member.is_null());
+            members.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::ProfilePut;
+
+    #[test]
+    fn null_is_not_given() {
+        let put: ProfilePut =
+            from_json(br#"{"config": null, "description": "x", "devices": {"a": null}}"#).unwrap();
+        assert_eq!(put.description, "x");
+        assert!(put.config.is_empty() && put.devices.is_empty());
+    }
+
+    #[test]
+    fn wrong_type_is_refused() {
+        assert!(from_json::<ProfilePut>(br#"{"config": 1}"#).is_err());
+    }
+}

@@ -1,0 +1,3 @@
+//! lxd-helper
+
+fn main() {}
