@@ -1,1 +1,8 @@
-//! lxd-host
+//! The host behind narrow doors: child processes ([`runner`]), the kernel's network configuration
+//! ([`netlink`]) and its settings ([`sysctl`]).
+//!
+//! Nothing here knows instances, networks or pools: the drivers say what they want, this crate does it.
+
+pub mod runner;
+
+pub use runner::{Cmd, CmdError, Detached, Input, Output, OutputTo, RealRunner, Runner};
