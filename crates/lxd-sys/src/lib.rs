@@ -1,1 +1,11 @@
-//! lxd-sys
+//! System calls behind safe functions: paths below directory descriptors, the new mount API, namespaces, pidfds.
+//!
+//! Only this crate (with the three other crates named in the architecture) contains `unsafe`; each block argues
+//! why it is sound. Nothing here knows the daemon: functions take descriptors, paths and numbers.
+//!
+//! Start reading at [`dir::Dir`]: it is the only way to touch paths that a tenant can influence.
+#![allow(unsafe_code)]
+
+pub mod dir;
+
+pub use dir::{Dir, Entry, FileKind};
