@@ -1,0 +1,509 @@
+//! Operations: what answers 202. They live in memory, are asked for under `/1.0/operations`, and are
+//! forgotten some seconds after their end (manual 3.5.1).
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use lxd_api::event::EventRequestor;
+use lxd_api::{StatusCode, Timestamp};
+use lxd_types::{Error, Kind, Result};
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::events::{EventHub, EventKind};
+use crate::socket::Sockets;
+
+/// How long a finished operation can still be asked for.
+const KEPT: Duration = Duration::from_secs(5);
+
+/// The classes of operations.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Class {
+    /// Runs by itself.
+    Task,
+    /// Serves websockets.
+    Websocket,
+    /// Only carries a secret, until it is used or cancelled.
+    Token,
+}
+
+impl Class {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Task => "task",
+            Self::Websocket => "websocket",
+            Self::Token => "token",
+        }
+    }
+}
+
+/// What an operation is, before it runs.
+#[derive(Clone, Debug)]
+pub struct OperationSpec {
+    /// The class.
+    pub class: Class,
+    /// What users read, e.g. `Creating instance`.
+    pub description: String,
+    /// Its project; empty for the whole server.
+    pub project: String,
+    /// URLs of what it works on, by kind (`instances`, `images`, …).
+    pub resources: BTreeMap<String, Vec<String>>,
+    /// First metadata.
+    pub metadata: BTreeMap<String, Value>,
+    /// May it be cancelled by a client?
+    pub may_cancel: bool,
+    /// Who asked.
+    pub requestor: Option<EventRequestor>,
+}
+
+impl OperationSpec {
+    /// A task of a project that cannot be cancelled.
+    pub fn task(description: &str, project: &str) -> Self {
+        Self {
+            class: Class::Task,
+            description: description.to_owned(),
+            project: project.to_owned(),
+            resources: BTreeMap::new(),
+            metadata: BTreeMap::new(),
+            may_cancel: false,
+            requestor: None,
+        }
+    }
+
+    /// Names a thing that it works on; `kind` as in the JSON, e.g. `instances`.
+    #[must_use]
+    pub fn on(mut self, kind: &str, url: impl Into<String>) -> Self {
+        self.resources.entry(kind.to_owned()).or_default().push(url.into());
+        self
+    }
+
+    /// Adds who asked.
+    #[must_use]
+    pub fn by(mut self, requestor: Option<EventRequestor>) -> Self {
+        self.requestor = requestor;
+        self
+    }
+
+    /// Makes it cancellable: its future must look at [`OpHandle::cancelled`].
+    #[must_use]
+    pub fn cancellable(mut self) -> Self {
+        self.may_cancel = true;
+        self
+    }
+
+    /// Another class.
+    #[must_use]
+    pub fn class(mut self, class: Class) -> Self {
+        self.class = class;
+        self
+    }
+
+    /// Adds a member to the metadata.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.metadata.insert(key.to_owned(), value.into());
+        self
+    }
+}
+
+/// All operations of this member. Cheap to clone.
+#[derive(Clone)]
+pub struct Operations {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    events: EventHub,
+    /// Held for a look-up or an insertion, never across an await.
+    running: Mutex<HashMap<Uuid, Arc<Operation>>>,
+}
+
+/// One operation.
+pub struct Operation {
+    /// Its id.
+    pub id: Uuid,
+    spec: OperationSpec,
+    created_at: Timestamp,
+    state: Mutex<State>,
+    /// Changes to true at the end.
+    done: watch::Sender<bool>,
+    cancel: CancellationToken,
+    /// The websockets that it waits for.
+    pub sockets: Sockets,
+    events: EventHub,
+}
+
+struct State {
+    status: StatusCode,
+    updated_at: Timestamp,
+    metadata: BTreeMap<String, Value>,
+    error: Option<(Kind, String)>,
+    step: &'static str,
+}
+
+/// What the running future holds of its operation. Cheap to clone.
+#[derive(Clone)]
+pub struct OpHandle(Arc<Operation>);
+
+impl Operations {
+    /// An empty registry that tells of changes through `events`.
+    pub fn new(events: EventHub) -> Self {
+        Self { inner: Arc::new(Inner { events, running: Mutex::default() }) }
+    }
+
+    /// Makes an operation without starting it, so that its sockets can be opened first.
+    pub fn create(&self, spec: OperationSpec) -> Arc<Operation> {
+        let now = Timestamp::now();
+        let operation = Arc::new(Operation {
+            id: Uuid::new_v4(),
+            created_at: now,
+            state: Mutex::new(State {
+                status: StatusCode::PENDING,
+                updated_at: now,
+                metadata: spec.metadata.clone(),
+                error: None,
+                step: "",
+            }),
+            spec,
+            done: watch::Sender::new(false),
+            cancel: CancellationToken::new(),
+            sockets: Sockets::default(),
+            events: self.inner.events.clone(),
+        });
+        self.inner
+            .running
+            .lock()
+            .expect("no panic happens while the lock is held")
+            .insert(operation.id, operation.clone());
+        operation.announce();
+        operation
+    }
+
+    /// Starts the work of an operation on a task of its own. A panic counts as a failure.
+    pub fn start<F>(&self, operation: &Arc<Operation>, run: impl FnOnce(OpHandle) -> F + Send + 'static)
+    where
+        F: Future<Output = Result<()>> + Send + 'static,
+    {
+        operation.set_status(StatusCode::RUNNING, None);
+        let handle = OpHandle(operation.clone());
+        let operations = self.clone();
+        tokio::spawn(async move {
+            let operation = handle.0.clone();
+            let result = AssertUnwindSafe(async { run(handle).await }).catch_unwind().await;
+            let result =
+                result.unwrap_or_else(|_| Err(Error::internal("The operation panicked, see the log")));
+            operation.finish(result);
+            operations.forget_later(operation.id);
+        });
+    }
+
+    /// Makes and starts an operation.
+    pub fn spawn<F>(
+        &self,
+        spec: OperationSpec,
+        run: impl FnOnce(OpHandle) -> F + Send + 'static,
+    ) -> Arc<Operation>
+    where
+        F: Future<Output = Result<()>> + Send + 'static,
+    {
+        let operation = self.create(spec);
+        self.start(&operation, run);
+        operation
+    }
+
+    /// The operation of an id.
+    ///
+    /// # Errors
+    /// There is none (any more).
+    pub fn get(&self, id: &str) -> Result<Arc<Operation>> {
+        let unknown = || Error::not_found("Operation not found");
+        let id: Uuid = id.parse().map_err(|_| unknown())?;
+        let running = self.inner.running.lock().expect("no panic happens while the lock is held");
+        running.get(&id).cloned().ok_or_else(unknown)
+    }
+
+    /// All operations that a filter lets through, oldest first.
+    pub fn list(&self, mut wanted: impl FnMut(&Operation) -> bool) -> Vec<Arc<Operation>> {
+        let running = self.inner.running.lock().expect("no panic happens while the lock is held");
+        let mut found: Vec<_> = running.values().filter(|operation| wanted(operation)).cloned().collect();
+        drop(running);
+        found.sort_by_key(|operation| operation.created_at.0);
+        found
+    }
+
+    /// Number of operations that have not ended.
+    pub fn unfinished(&self) -> usize {
+        self.list(|operation| !operation.status().is_final()).len()
+    }
+
+    /// Forgets a finished operation after a while.
+    fn forget_later(&self, id: Uuid) {
+        let inner = self.inner.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(KEPT).await;
+            inner.running.lock().expect("no panic happens while the lock is held").remove(&id);
+        });
+    }
+
+    /// Ends an operation from outside: a token that was used, a cancelled one.
+    pub fn end(&self, operation: &Operation, result: Result<()>) {
+        operation.finish(result);
+        self.forget_later(operation.id);
+    }
+
+    /// Cancels an operation on behalf of a client.
+    ///
+    /// # Errors
+    /// It cannot be cancelled.
+    pub fn cancel(&self, operation: &Operation) -> Result<()> {
+        if operation.status().is_final()
+            || !(operation.spec.may_cancel || operation.spec.class == Class::Token)
+        {
+            return Err(Error::bad_request("This operation can't be cancelled"));
+        }
+        operation.cancel.cancel();
+        if operation.spec.class == Class::Token {
+            self.end(operation, Err(Error::cancelled("Operation was cancelled")));
+        } else {
+            operation.set_status(StatusCode::CANCELLING, None);
+        }
+        Ok(())
+    }
+
+    /// Cancels whatever can be; for the end of the daemon.
+    pub fn cancel_all(&self) {
+        for operation in self.list(|operation| operation.spec.may_cancel) {
+            operation.cancel.cancel();
+        }
+    }
+}
+
+impl Operation {
+    /// URL of this operation.
+    pub fn url(&self) -> String {
+        format!("/1.0/operations/{}", self.id)
+    }
+
+    /// Its project; empty for the whole server.
+    pub fn project(&self) -> &str {
+        &self.spec.project
+    }
+
+    /// Who asked for it.
+    pub fn requestor(&self) -> Option<&EventRequestor> {
+        self.spec.requestor.as_ref()
+    }
+
+    /// Its class.
+    pub fn class(&self) -> Class {
+        self.spec.class
+    }
+
+    /// The present status.
+    pub fn status(&self) -> StatusCode {
+        self.state.lock().expect("no panic happens while the lock is held").status
+    }
+
+    /// What it is doing right now and when that last changed, for `/internal/debug`.
+    pub fn step(&self) -> (&'static str, Timestamp) {
+        let state = self.state.lock().expect("no panic happens while the lock is held");
+        (state.step, state.updated_at)
+    }
+
+    /// As it stands in answers; the sockets' secrets only for its creator.
+    pub fn view(&self, for_creator: bool) -> lxd_api::operation::Operation {
+        let state = self.state.lock().expect("no panic happens while the lock is held");
+        let mut metadata = state.metadata.clone();
+        let secrets = self.sockets.secrets();
+        if for_creator && !secrets.is_empty() {
+            metadata.insert("fds".to_owned(), Value::Object(secrets.into_iter().collect()));
+        }
+        lxd_api::operation::Operation {
+            id: self.id.to_string(),
+            class: self.spec.class.as_str().to_owned(),
+            description: self.spec.description.clone(),
+            created_at: self.created_at,
+            updated_at: state.updated_at,
+            status: state.status.text().to_owned(),
+            status_code: state.status,
+            resources: self.spec.resources.clone(),
+            metadata,
+            may_cancel: self.spec.may_cancel || self.spec.class == Class::Token,
+            err: state.error.as_ref().map(|(_, text)| text.clone()).unwrap_or_default(),
+            location: "none".to_owned(),
+        }
+    }
+
+    /// Waits for the end; false when the time is over before.
+    pub async fn wait(&self, timeout: Option<Duration>) -> bool {
+        let mut done = self.done.subscribe();
+        let end = async { done.wait_for(|done| *done).await.is_ok() };
+        match timeout {
+            None => end.await,
+            Some(limit) => tokio::time::timeout(limit, end).await.unwrap_or(false),
+        }
+    }
+
+    /// The result of a finished operation.
+    pub fn result(&self) -> Result<()> {
+        let state = self.state.lock().expect("no panic happens while the lock is held");
+        match &state.error {
+            Some((kind, text)) => Err(Error::new(*kind, text.clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn set_status(&self, status: StatusCode, error: Option<(Kind, String)>) {
+        {
+            let mut state = self.state.lock().expect("no panic happens while the lock is held");
+            if state.status.is_final() {
+                return;
+            }
+            state.status = status;
+            state.error = error;
+            state.updated_at = Timestamp::now();
+        }
+        self.announce();
+    }
+
+    fn finish(&self, result: Result<()>) {
+        match result {
+            Ok(()) => self.set_status(StatusCode::SUCCESS, None),
+            Err(error) if error.kind() == Kind::Cancelled => {
+                self.set_status(StatusCode::CANCELLED, Some((Kind::Cancelled, error.chain())));
+            }
+            Err(error) => {
+                tracing::warn!(
+                    operation = %self.id,
+                    project = self.spec.project,
+                    description = self.spec.description,
+                    error = error.chain(),
+                    "Operation failed"
+                );
+                self.set_status(StatusCode::FAILURE, Some((error.kind(), error.chain())));
+            }
+        }
+        self.done.send_replace(true);
+    }
+
+    fn announce(&self) {
+        if self.events.wanted(EventKind::Operation) {
+            self.events.send(EventKind::Operation, &self.spec.project, &self.view(false));
+        }
+    }
+}
+
+impl OpHandle {
+    /// The operation.
+    pub fn operation(&self) -> &Arc<Operation> {
+        &self.0
+    }
+
+    /// Who asked for it.
+    pub fn requestor(&self) -> Option<EventRequestor> {
+        self.0.spec.requestor.clone()
+    }
+
+    /// Replaces one member of the metadata and tells the readers of events.
+    pub fn set(&self, key: &str, value: impl Into<Value>) {
+        {
+            let mut state = self.0.state.lock().expect("no panic happens while the lock is held");
+            state.metadata.insert(key.to_owned(), value.into());
+            state.updated_at = Timestamp::now();
+        }
+        self.0.announce();
+    }
+
+    /// Names the step that runs now.
+    pub fn step(&self, step: &'static str) {
+        self.0.state.lock().expect("no panic happens while the lock is held").step = step;
+    }
+
+    /// Ends when a client cancels the operation.
+    pub async fn cancelled(&self) {
+        self.0.cancel.cancelled().await;
+    }
+
+    /// The token that is cancelled with the operation.
+    pub fn cancellation(&self) -> CancellationToken {
+        self.0.cancel.clone()
+    }
+
+    /// An error once the operation was cancelled: steps look at it between their actions.
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    pub fn check(&self) -> Result<()> {
+        if self.0.cancel.is_cancelled() {
+            return Err(Error::cancelled("Operation was cancelled"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn operations() -> Operations {
+        Operations::new(EventHub::default())
+    }
+
+    #[tokio::test]
+    async fn a_task_ends_with_its_result() {
+        let ops = operations();
+        let good = ops.spawn(OperationSpec::task("Doing", "default"), |_| async { Ok(()) });
+        let bad = ops.spawn(OperationSpec::task("Doing", "default"), |_| async {
+            Err(Error::not_found("no image").context("Failed to create"))
+        });
+        assert!(good.wait(None).await && bad.wait(None).await);
+        assert_eq!(good.status(), StatusCode::SUCCESS);
+        let view = bad.view(false);
+        assert_eq!(
+            (view.status_code, view.err.as_str()),
+            (StatusCode::FAILURE, "Failed to create: no image")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_failure_and_nothing_else() {
+        let ops = operations();
+        let op = ops.spawn(OperationSpec::task("Doing", ""), |_| async { panic!("on purpose") });
+        assert!(op.wait(None).await);
+        assert_eq!(op.status(), StatusCode::FAILURE);
+    }
+
+    #[tokio::test]
+    async fn cancelling_needs_leave() {
+        let ops = operations();
+        let fixed = ops.spawn(OperationSpec::task("Doing", ""), |op| async move {
+            op.cancelled().await;
+            Ok(())
+        });
+        assert!(ops.cancel(&fixed).is_err());
+        let loose = ops.spawn(OperationSpec::task("Doing", "").cancellable(), |op| async move {
+            op.cancelled().await;
+            op.check()
+        });
+        ops.cancel(&loose).unwrap();
+        assert!(loose.wait(None).await);
+        assert_eq!(loose.status(), StatusCode::CANCELLED);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_finished_operation_is_forgotten() {
+        let ops = operations();
+        let op = ops.spawn(OperationSpec::task("Doing", ""), |_| async { Ok(()) });
+        op.wait(None).await;
+        assert!(ops.get(&op.id.to_string()).is_ok());
+        tokio::time::sleep(KEPT + Duration::from_secs(1)).await;
+        assert!(ops.get(&op.id.to_string()).is_err());
+        assert!(!op.wait(Some(Duration::ZERO)).await || op.status().is_final());
+    }
+}
