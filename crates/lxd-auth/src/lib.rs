@@ -1,1 +1,7 @@
-//! lxd-auth
+//! Who may do what: callers, permits, and (with them) certificates and passwords.
+
+pub mod caller;
+pub mod permit;
+
+pub use caller::{Caller, Peer};
+pub use permit::Permit;

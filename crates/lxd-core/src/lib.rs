@@ -1,1 +1,18 @@
-//! lxd-core
+//! Use cases, one module per entity and one file per action: the only place where the database and the
+//! drivers meet. A function takes the [`Core`], a [`Permit`](lxd_auth::Permit) and a parsed request.
+//!
+//! `PUT /1.0/instances/{name}/state` is `lxd-server/src/api/instances/state.rs`, which calls
+//! `lxd-core/src/instances/state.rs`, which uses `lxd-db/src/instances.rs`.
+
+mod core;
+mod lifecycle;
+mod paths;
+pub mod undo;
+
+pub use crate::core::{Core, Options};
+pub use lifecycle::{Lifecycle, with_project};
+pub use paths::Paths;
+pub use undo::Undo;
+
+/// The core as everything holds it.
+pub type SharedCore = std::sync::Arc<Core>;
