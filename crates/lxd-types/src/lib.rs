@@ -2,7 +2,29 @@
 //!
 //! A value of one of these types is valid: it was parsed once, at the border, and is never checked again.
 
+pub mod arch;
+pub mod cidr;
+pub mod config;
+pub mod cpu;
+pub mod cron;
 pub mod error;
+pub mod expiry;
+pub mod idmap;
+pub mod mac;
+pub mod memory;
 pub mod names;
+pub mod size;
+pub mod words;
 
+pub use arch::Architecture;
+pub use cidr::{Cidr, Ipv4Cidr, Ipv6Cidr};
+pub use config::{Config, ConfigExt, Device, DeviceExt, Devices, Flag};
+pub use cpu::{CpuAllowance, CpuLimit, CpuSet};
+pub use cron::Schedule;
 pub use error::{Error, Kind, Result};
+pub use expiry::Expiry;
+pub use idmap::{IdKind, IdMap, IdMapEntry, RawIdMap};
+pub use mac::Mac;
+pub use memory::MemoryLimit;
+pub use size::{BitRate, ByteSize, DiskRate};
+pub use words::ValueError;

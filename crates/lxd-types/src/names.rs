@@ -7,17 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Classify, Kind};
 
-/// A name that breaks the rules of its kind.
+/// A name that breaks the rules of its kind. The text is what the user reads.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("Invalid {what} name {name:?}: {reason}")]
-pub struct NameError {
-    /// The kind of thing, as users call it.
-    pub what: &'static str,
-    /// The refused text.
-    pub name: String,
-    /// Which rule it breaks.
-    pub reason: &'static str,
-}
+#[error("{0}")]
+pub struct NameError(pub String);
 
 impl Classify for NameError {
     fn kind(&self) -> Kind {
@@ -26,7 +19,7 @@ impl Classify for NameError {
 }
 
 macro_rules! names {
-    ($($(#[$doc:meta])* $name:ident, $what:literal, $check:path;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident, $check:expr;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -43,10 +36,9 @@ macro_rules! names {
             type Err = NameError;
 
             fn from_str(name: &str) -> Result<Self, NameError> {
-                match $check(name) {
-                    Ok(()) => Ok(Self(name.to_owned())),
-                    Err(reason) => Err(NameError { what: $what, name: name.to_owned(), reason }),
-                }
+                let check: fn(&str) -> Result<(), String> = $check;
+                check(name).map_err(NameError)?;
+                Ok(Self(name.to_owned()))
             }
         }
 
@@ -80,29 +72,36 @@ macro_rules! names {
 
 names! {
     /// An instance: a host name (manual 3.2.2).
-    InstanceName, "instance", host_name;
+    InstanceName, |name| host_name(name).map_err(|why| format!("Invalid instance name: {why}"));
     /// A snapshot of an instance or a volume.
-    SnapshotName, "snapshot", file_name;
+    SnapshotName, snapshot_name;
     /// A project.
-    ProjectName, "project", file_name;
+    ProjectName, project_name;
     /// A profile.
-    ProfileName, "profile", file_name;
+    ProfileName, |name| plain_name(name, "Profile", "profile");
     /// A storage pool.
-    PoolName, "storage pool", file_name;
+    PoolName, pool_name;
     /// A custom storage volume.
-    VolumeName, "storage volume", file_name;
-    /// A managed network.
-    NetworkName, "network", interface_name;
-    /// A device of an instance or a profile.
-    DeviceName, "device", device_name;
-    /// An alias of an image.
-    AliasName, "image alias", alias_name;
+    VolumeName, |name| plain_name(name, "Storage volume", "storage volume");
+    /// A managed network; also the name of its interface.
+    NetworkName, interface_name;
+    /// A device of an instance or a profile. May contain slashes: see [`DeviceName::file_name`].
+    DeviceName, device_name;
+    /// An alias of an image. May contain slashes; never a file name.
+    AliasName, alias_name;
     /// A backup.
-    BackupName, "backup", file_name;
+    BackupName, |name| plain_name(name, "Backup", "backup");
     /// A file below a log or template directory.
-    FileName, "file", file_name;
+    FileName, |name| plain_name(name, "File", "file");
     /// A full image fingerprint: 64 lower-case hexadecimal digits.
-    Fingerprint, "fingerprint", fingerprint;
+    Fingerprint, fingerprint;
+}
+
+impl DeviceName {
+    /// The name as a file name: `/` becomes `%2F`. Names cannot contain `%`, so two names never meet.
+    pub fn file_name(&self) -> String {
+        self.0.replace('/', "%2F")
+    }
 }
 
 impl ProjectName {
@@ -114,83 +113,128 @@ impl ProjectName {
 
 fn host_name(name: &str) -> Result<(), &'static str> {
     if name.is_empty() || name.len() > 63 {
-        return Err("it must be 1 to 63 characters long");
+        return Err("Name must be 1-63 characters long");
     }
-    if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-        return Err("only letters, digits and dashes are allowed");
+    if name.starts_with(|c: char| c.is_ascii_digit()) {
+        return Err("Name must not start with a number");
     }
-    if name.starts_with(|c: char| c.is_ascii_digit() || c == '-') {
-        return Err("it must not begin with a digit or a dash");
+    if name.starts_with('-') {
+        return Err("Name must not start with \"-\" character");
     }
     if name.ends_with('-') {
-        return Err("it must not end with a dash");
+        return Err("Name must not end with \"-\" character");
+    }
+    if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+        return Err("Name can only contain alphanumeric and hyphen characters");
     }
     Ok(())
 }
 
-fn file_name(name: &str) -> Result<(), &'static str> {
+/// The rules that all names obey which become file names: nothing that leaves its directory or breaks a line.
+fn plain_name(name: &str, what: &str, invalid: &str) -> Result<(), String> {
     if name.is_empty() {
-        return Err("it must not be empty");
-    }
-    if name.len() > 255 {
-        return Err("it must not be longer than 255 bytes");
-    }
-    if name == "." || name == ".." {
-        return Err("reserved name");
+        return Err("No name provided".to_owned());
     }
     if name.contains('/') {
-        return Err("slashes are not allowed");
+        return Err(format!("{what} names may not contain slashes"));
     }
-    if name.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err("blanks and control characters are not allowed");
+    if name == "." || name == ".." {
+        return Err(format!("Invalid {invalid} name {name:?}"));
     }
-    Ok(())
-}
-
-fn alias_name(name: &str) -> Result<(), &'static str> {
-    if name.is_empty() || name.len() > 255 {
-        return Err("it must be 1 to 255 bytes long");
+    if name.len() > 255 {
+        return Err(format!("Invalid {invalid} name: Must not be longer than 255 bytes"));
     }
     if name.chars().any(char::is_control) {
-        return Err("control characters are not allowed");
+        return Err(format!("Invalid {invalid} name: Must not contain control characters"));
     }
     Ok(())
 }
 
-fn device_name(name: &str) -> Result<(), &'static str> {
-    if name.is_empty() || name.len() > 64 {
-        return Err("it must be 1 to 64 characters long");
+fn snapshot_name(name: &str) -> Result<(), String> {
+    if name.contains('/') {
+        return Err("Invalid snapshot name: Cannot contain \"/\"".to_owned());
     }
-    if name == "." || name == ".." || name.contains("..") {
-        return Err("reserved name");
+    if name.contains(' ') {
+        return Err("Invalid instance snapshot name: Cannot contain space or / characters".to_owned());
     }
-    if name.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err("blanks and control characters are not allowed");
+    plain_name(name, "Snapshot", "snapshot")
+}
+
+fn project_name(name: &str) -> Result<(), String> {
+    plain_name(name, "Project", "project")?;
+    if name == "*" {
+        return Err("Reserved project name".to_owned());
+    }
+    for (characters, word) in
+        [(&[' '][..], "spaces"), (&['_'][..], "underscores"), (&['\'', '"'][..], "quotes")]
+    {
+        if name.contains(characters) {
+            return Err(format!("Project names may not contain {word}"));
+        }
     }
     Ok(())
 }
 
-fn interface_name(name: &str) -> Result<(), &'static str> {
-    if name.len() < 2 || name.len() > 15 {
-        return Err("it must be 2 to 15 characters long");
-    }
-    if name == ".." {
-        return Err("reserved name");
-    }
-    if name.starts_with("-") {
-        return Err("it must not begin with a dash");
-    }
-    if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
-        return Err("only letters, digits, dashes, underscores and dots are allowed");
+fn pool_name(name: &str) -> Result<(), String> {
+    plain_name(name, "Storage pool", "storage pool")?;
+    if name.chars().any(char::is_whitespace) {
+        return Err("Storage name cannot contain white space".to_owned());
     }
     Ok(())
 }
 
-fn fingerprint(text: &str) -> Result<(), &'static str> {
+fn alias_name(name: &str) -> Result<(), String> {
+    if name.is_empty() || name.len() > 255 {
+        return Err("Invalid image alias name: Must be 1 to 255 bytes long".to_owned());
+    }
+    if name.chars().any(char::is_control) {
+        return Err("Invalid image alias name: Must not contain control characters".to_owned());
+    }
+    Ok(())
+}
+
+fn device_name(name: &str) -> Result<(), String> {
+    let refuse = |why: &str| Err(format!("Device validation failed for {name:?}: {why}"));
+    if name.len() > 64 {
+        return Err("The maximum device name length is 64 characters".to_owned());
+    }
+    if name.is_empty() || name.len() > 63 {
+        return refuse("Name must be 1-63 characters long");
+    }
+    if name.starts_with('.') {
+        return refuse("Name must not start with \".\" character");
+    }
+    if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-:_.".contains(&b)) {
+        return refuse(
+            "Name can only contain alphanumeric, forward slash, hyphen, colon, underscore and full stop characters",
+        );
+    }
+    Ok(())
+}
+
+fn interface_name(name: &str) -> Result<(), String> {
+    if name.is_empty() {
+        return Err("No name provided".to_owned());
+    }
+    if name.chars().count() < 2 {
+        return Err("Network interface is too short (minimum 2 characters)".to_owned());
+    }
+    if name.len() > 15 {
+        return Err("Network interface is too long (maximum 15 characters)".to_owned());
+    }
+    // A leading dash would be taken for an option by the tools that get the name.
+    let allowed = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    if !allowed || name.starts_with('-') || name == ".." {
+        return Err("Network interface contains invalid characters".to_owned());
+    }
+    Ok(())
+}
+
+fn fingerprint(text: &str) -> Result<(), String> {
     if text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
         Ok(())
     } else {
-        Err("64 lower-case hexadecimal digits are needed")
+        Err(format!("Invalid fingerprint {text:?}: 64 lower-case hexadecimal digits are needed"))
     }
 }
 
@@ -210,17 +254,46 @@ mod tests {
 
     #[test]
     fn no_name_leaves_its_directory() {
-        for bad in ["", ".", "..", "a/b", "../x", "a\nb", "a\0b", "a b"] {
+        for bad in ["", ".", "..", "a/b", "../x", "a\nb", "a\0b"] {
             assert!(bad.parse::<SnapshotName>().is_err(), "{bad:?}");
             assert!(bad.parse::<VolumeName>().is_err(), "{bad:?}");
+            assert!(bad.parse::<PoolName>().is_err(), "{bad:?}");
+            assert!(bad.parse::<ProjectName>().is_err(), "{bad:?}");
+            assert!(bad.parse::<ProfileName>().is_err(), "{bad:?}");
+            assert!(bad.parse::<BackupName>().is_err(), "{bad:?}");
             assert!(bad.parse::<FileName>().is_err(), "{bad:?}");
         }
     }
 
     #[test]
+    fn device_names_become_distinct_file_names() {
+        let file = |name: &str| name.parse::<DeviceName>().unwrap().file_name();
+        assert_eq!((file("a/b"), file("a-b")), ("a%2Fb".into(), "a-b".into()));
+        for bad in ["", ".", "..", ".a", "a b", "a,b", "a\nb", &"x".repeat(64)] {
+            assert!(bad.parse::<DeviceName>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn refusals_say_what_is_wrong() {
+        assert_eq!(
+            "1bad".parse::<InstanceName>().unwrap_err().0,
+            "Invalid instance name: Name must not start with a number"
+        );
+        assert_eq!("a/b".parse::<ProfileName>().unwrap_err().0, "Profile names may not contain slashes");
+        assert_eq!("..".parse::<ProjectName>().unwrap_err().0, "Invalid project name \"..\"");
+        assert_eq!("a'b".parse::<ProjectName>().unwrap_err().0, "Project names may not contain quotes");
+        assert_eq!("a b".parse::<PoolName>().unwrap_err().0, "Storage name cannot contain white space");
+        assert_eq!(
+            "x".parse::<NetworkName>().unwrap_err().0,
+            "Network interface is too short (minimum 2 characters)"
+        );
+    }
+
+    #[test]
     fn network_names_are_interface_names() {
         assert!("lxdbr0".parse::<NetworkName>().is_ok());
-        for bad in ["", "x", "-a", "a b", "a/b", "abcdefghijklmnop", "a;b"] {
+        for bad in ["", "x", "-a", "a b", "a/b", "abcdefghijklmnop", "a;b", ".."] {
             assert!(bad.parse::<NetworkName>().is_err(), "{bad:?}");
         }
     }
