@@ -1,1 +1,33 @@
-//! lxd-db
+//! The state of the server: schema, migrations, transactions, and plain query functions, one file per entity.
+//!
+//! Two SQLite files: `database/local.db` belongs to this server, `database/global/db.bin` is shared by a cluster
+//! (see `ARCHITECTURE.md`). [`Db`] is the handle; query functions take a [`Tx`] and ids or names. They know no
+//! permissions and have no effect but SQL, and no other crate contains SQL.
+
+pub mod architecture;
+pub mod config;
+pub mod nodes;
+pub mod projects;
+
+mod db;
+mod error;
+mod keyvalue;
+mod open;
+mod schema;
+#[cfg(test)]
+mod testing;
+mod time;
+mod tx;
+mod worker;
+
+pub use db::{Db, DbStats};
+pub use open::check_foreign;
+pub use schema::{GLOBAL_VERSION, LOCAL_VERSION};
+pub use tx::Tx;
+pub use worker::WaitStats;
+
+/// Configuration as stored: key to value.
+pub type Config = std::collections::BTreeMap<String, String>;
+
+/// Devices as stored: name to its configuration (with the key `type`).
+pub type Devices = std::collections::BTreeMap<String, Config>;

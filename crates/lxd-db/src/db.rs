@@ -1,0 +1,284 @@
+//! The handle: transactions on the global and the local database.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use chrono::Utc;
+use lxd_types::{Error, Result};
+use rusqlite::Connection;
+
+use crate::error::sql;
+use crate::open::{self, Paths};
+use crate::schema;
+use crate::tx::Tx;
+use crate::worker::{WaitStats, Workers};
+
+/// Read connections to the global database.
+const READERS: usize = 2;
+
+/// The databases of one server. Cheap to clone; the files are closed with the last handle.
+#[derive(Clone)]
+pub struct Db {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    // In this order they end: the writer goes last and empties the write-ahead log.
+    readers: Workers,
+    local: Workers,
+    writer: Workers,
+    global_commits: AtomicU64,
+    local_commits: AtomicU64,
+    /// Debug mode `LXD_DB_TWICE=1`: every closure runs twice, with a rollback between.
+    twice: bool,
+}
+
+/// What the database has done since the start.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct DbStats {
+    /// Transactions that changed the global database.
+    pub global_commits: u64,
+    /// Transactions that changed the local database.
+    pub local_commits: u64,
+    /// Waiting for a read connection to the global database.
+    pub reads: WaitStats,
+    /// Waiting for the writer of the global database.
+    pub writes: WaitStats,
+    /// Waiting for the local database.
+    pub local: WaitStats,
+}
+
+impl Db {
+    /// Opens `database/local.db` and `database/global/db.bin` below the server's directory; makes them when they
+    /// are missing, and brings them to the present schema. Blocks; call it once, at the start.
+    ///
+    /// # Errors
+    /// The directory belongs to another LXD or to a newer server (then nothing was changed), or the files cannot
+    /// be used.
+    pub fn open(lxd_dir: &Path) -> Result<Self> {
+        open::check_foreign(lxd_dir)?;
+        let now = Utc::now();
+        let paths = Paths::below(lxd_dir);
+        if !open::is_missing(&paths.local)? && open::is_missing(&paths.global)? {
+            return Err(Error::internal(format!(
+                "{} is missing although {} is there; put back a copy of it (*.bak)",
+                paths.global.display(),
+                paths.local.display(),
+            )));
+        }
+        open::make_dirs(&paths)?;
+        let mut writers = Vec::new();
+        for (path, kind) in [(&paths.global, &open::GLOBAL), (&paths.local, &open::LOCAL)] {
+            if open::is_missing(path)? {
+                open::create(path, kind, now)?;
+            }
+            let mut conn = open::open_writer(path)?;
+            schema::refuse_newer(kind.name, schema::version(&conn)?, kind.steps)?;
+            schema::migrate(&mut conn, kind.steps, now, |_| Ok(()))?;
+            writers.push(conn);
+        }
+        let local = writers.pop().into_iter().collect();
+        let readers = (0..READERS).map(|_| open::open_reader(&paths.global)).collect::<Result<_>>()?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                readers: Workers::start("read", readers)?,
+                local: Workers::start("local", local)?,
+                writer: Workers::start("write", writers)?,
+                global_commits: AtomicU64::new(0),
+                local_commits: AtomicU64::new(0),
+                twice: std::env::var_os("LXD_DB_TWICE").is_some_and(|v| v == "1"),
+            }),
+        })
+    }
+
+    /// Runs `work` on a consistent view of the global database.
+    ///
+    /// # Errors
+    /// What `work` answers, or a failure of the database.
+    pub async fn read<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        self.inner.readers.run(move |conn| view(conn, &work)).await
+    }
+
+    /// Runs `work` in one transaction on the global database: all of it is kept, or, when it fails, nothing.
+    ///
+    /// `work` may run again and must have no effect besides its queries.
+    ///
+    /// # Errors
+    /// What `work` answers, or a failure of the database.
+    pub async fn write<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        let inner = Arc::clone(&self.inner);
+        self.inner.writer.run(move |conn| change(conn, inner.twice, &inner.global_commits, &work)).await
+    }
+
+    /// [`Db::read`] on the local database.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn local_read<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        self.inner.local.run(move |conn| view(conn, &work)).await
+    }
+
+    /// [`Db::write`] on the local database.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn local_write<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        let inner = Arc::clone(&self.inner);
+        self.inner.local.run(move |conn| change(conn, inner.twice, &inner.local_commits, &work)).await
+    }
+
+    /// Commits and waiting times since the start.
+    pub fn stats(&self) -> DbStats {
+        let inner = &self.inner;
+        DbStats {
+            global_commits: inner.global_commits.load(Ordering::Relaxed),
+            local_commits: inner.local_commits.load(Ordering::Relaxed),
+            reads: inner.readers.waits(),
+            writes: inner.writer.waits(),
+            local: inner.local.waits(),
+        }
+    }
+
+    /// Finishes the work that waits and closes the files; later calls answer "unavailable". Blocks for as long as
+    /// that takes.
+    pub fn close(&self) {
+        self.inner.readers.close();
+        self.inner.local.close();
+        self.inner.writer.close();
+    }
+}
+
+/// An open transaction that is rolled back unless it was ended: a panic must not leave it open.
+struct Open<'a> {
+    conn: &'a Connection,
+}
+
+impl<'a> Open<'a> {
+    fn begin(conn: &'a Connection, text: &str) -> Result<Self> {
+        step(conn, text)?;
+        Ok(Self { conn })
+    }
+
+    fn commit(self) -> Result<()> {
+        // On failure the transaction is still open and the guard rolls it back.
+        step(self.conn, "COMMIT")
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        if !self.conn.is_autocommit()
+            && let Err(error) = step(self.conn, "ROLLBACK")
+        {
+            tracing::error!(error = %error.chain(), "Failed to roll back a database transaction");
+        }
+    }
+}
+
+fn step(conn: &Connection, text: &str) -> Result<()> {
+    conn.prepare_cached(text).and_then(|mut s| s.execute([])).map(drop).map_err(sql)
+}
+
+fn view<T>(conn: &Connection, work: &impl Fn(&Tx<'_>) -> Result<T>) -> Result<T> {
+    let open = Open::begin(conn, "BEGIN DEFERRED")?;
+    let outcome = work(&Tx::new(conn));
+    drop(open);
+    outcome
+}
+
+fn change<T>(
+    conn: &Connection,
+    twice: bool,
+    commits: &AtomicU64,
+    work: &impl Fn(&Tx<'_>) -> Result<T>,
+) -> Result<T> {
+    if twice {
+        let open = Open::begin(conn, "BEGIN IMMEDIATE")?;
+        let first = work(&Tx::new(conn)).map(drop);
+        drop(open);
+        first?;
+    }
+    let before = conn.total_changes();
+    let open = Open::begin(conn, "BEGIN IMMEDIATE")?;
+    let answer = work(&Tx::new(conn))?;
+    open.commit()?;
+    if conn.total_changes() != before {
+        commits.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::testing::temporary;
+
+    #[tokio::test]
+    async fn a_failed_write_leaves_nothing() {
+        let (db, _dir) = temporary();
+        let failed: Result<()> = db
+            .write(|tx| {
+                config::set(tx, "user.a", "1")?;
+                Err(Error::bad_request("no"))
+            })
+            .await;
+        assert_eq!(failed.unwrap_err().chain(), "no");
+        assert!(db.read(config::all).await.unwrap().is_empty());
+        assert_eq!(db.stats().global_commits, 0);
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_and_rolls_back() {
+        let (db, _dir) = temporary();
+        let failed: Result<()> = db
+            .write(|tx| {
+                config::set(tx, "user.a", "1")?;
+                panic!("on purpose")
+            })
+            .await;
+        assert!(failed.is_err());
+        db.write(|tx| config::set(tx, "user.b", "1")).await.unwrap();
+        assert_eq!(db.read(config::all).await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn readers_cannot_write_and_see_commits_at_once() {
+        let (db, _dir) = temporary();
+        assert!(db.read(|tx| config::set(tx, "user.a", "1")).await.is_err());
+        for n in 0..50 {
+            db.write(move |tx| config::set(tx, "user.n", &n.to_string())).await.unwrap();
+            assert_eq!(db.read(|tx| config::get(tx, "user.n")).await.unwrap(), Some(n.to_string()));
+        }
+        assert_eq!(db.stats().global_commits, 50);
+    }
+
+    #[tokio::test]
+    async fn everything_is_there_after_reopening() {
+        let (db, dir) = temporary();
+        db.write(|tx| config::set(tx, "user.a", "1")).await.unwrap();
+        db.local_write(|tx| config::set(tx, "user.b", "2")).await.unwrap();
+        db.close();
+        assert_eq!(db.read(config::all).await.unwrap_err().kind(), lxd_types::Kind::Unavailable);
+        let db = Db::open(dir.path()).unwrap();
+        assert_eq!(db.read(|tx| config::get(tx, "user.a")).await.unwrap().as_deref(), Some("1"));
+        assert_eq!(db.local_read(|tx| config::get(tx, "user.b")).await.unwrap().as_deref(), Some("2"));
+    }
+}
