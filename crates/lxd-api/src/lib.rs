@@ -29,7 +29,7 @@ use std::collections::BTreeMap;
 
 pub use status::StatusCode;
 pub use timestamp::Timestamp;
-pub use wire::from_json;
+pub use wire::{from_json, from_value};
 
 /// A map of configuration keys to values, as it stands in every object.
 pub type ConfigMap = BTreeMap<String, String>;

@@ -8,7 +8,14 @@ use serde_json::Value;
 /// # Errors
 /// The text is no JSON, or a member has another type than the struct.
 pub fn from_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_json::Error> {
-    let mut value: Value = serde_json::from_slice(text)?;
+    from_value(serde_json::from_slice(text)?)
+}
+
+/// As [`from_json`] for a document that has been parsed.
+///
+/// # Errors
+/// A member has another type than the struct.
+pub fn from_value<T: DeserializeOwned>(mut value: Value) -> Result<T, serde_json::Error> {
     drop_nulls(&mut value);
     serde_json::from_value(value)
 }
