@@ -4,6 +4,7 @@
 
 pub mod arch;
 pub mod cidr;
+pub mod compression;
 pub mod config;
 pub mod cpu;
 pub mod cron;
@@ -18,6 +19,7 @@ pub mod words;
 
 pub use arch::Architecture;
 pub use cidr::{Cidr, Ipv4Cidr, Ipv6Cidr};
+pub use compression::{Algorithm, Compression};
 pub use config::{Config, ConfigExt, Device, DeviceExt, Devices, Flag};
 pub use cpu::{CpuAllowance, CpuLimit, CpuSet};
 pub use cron::Schedule;
