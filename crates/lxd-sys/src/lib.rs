@@ -6,6 +6,14 @@
 //! Start reading at [`dir::Dir`]: it is the only way to touch paths that a tenant can influence.
 #![allow(unsafe_code)]
 
+pub mod caps;
 pub mod dir;
+pub mod frame;
+pub mod memfd;
+pub mod mount;
+pub mod namespace;
+pub mod process;
+pub mod userns;
 
 pub use dir::{Dir, Entry, FileKind};
+pub use userns::UserNamespace;
