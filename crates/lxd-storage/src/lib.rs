@@ -1,1 +1,23 @@
-//! lxd-storage
+//! Storage pools and volumes behind one small trait.
+//!
+//! [`Volumes`] is what a pool driver offers for volumes, [`Pool`] what it offers for itself; [`dir`] is the driver
+//! that keeps everything in plain directories. [`contract`] holds the tests that each driver (and the fake of the
+//! testkit) runs. Nothing here knows the database, projects' rules or HTTP: a volume is named by a [`VolumeRef`].
+//!
+//! On disk a pool looks as the manual's servers make it: one directory per volume type
+//! (`containers`, `custom`, …), volumes below it by their storage name ([`VolumeRef::storage_name`]).
+
+mod blocking;
+pub mod dir;
+mod driver;
+pub mod tree;
+mod volume;
+
+#[cfg(any(test, feature = "testing"))]
+pub mod contract;
+
+pub use driver::{
+    DRIVERS, Driver, Filler, Mounted, Pool, PoolDriver, PoolResources, PoolSpec, Quota, Volumes, driver_by_name,
+    fill_with, open_pool,
+};
+pub use volume::{Content, VolumeKind, VolumeRef};

@@ -1,0 +1,227 @@
+//! What a pool driver offers: two traits that fit on a screen.
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use lxd_sys::Dir;
+use lxd_types::names::{PoolName, VolumeName};
+use lxd_types::{Error, Result};
+
+use crate::dir::DirPool;
+use crate::volume::{VolumeKind, VolumeRef};
+
+/// Fills a new volume: gets the volume's directory (unpacks an image into it, copies another volume, …).
+pub type Filler = Box<dyn FnOnce(Arc<Dir>) -> Filling + Send>;
+
+/// The work of a [`Filler`].
+pub type Filling = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+
+/// Makes a [`Filler`] of an async closure.
+pub fn fill_with<W>(fill: impl FnOnce(Arc<Dir>) -> W + Send + 'static) -> Filler
+where
+    W: Future<Output = Result<()>> + Send + 'static,
+{
+    Box::new(move |dir| Box::pin(fill(dir)))
+}
+
+/// A volume that can be used: its directory and the path under which mounts name it.
+#[derive(Clone, Debug)]
+pub struct Mounted {
+    /// The volume's directory. All access to its content goes through it.
+    pub dir: Arc<Dir>,
+    /// Its path below `LXD_DIR`, for mount entries and messages.
+    pub path: PathBuf,
+}
+
+/// Space of a pool, as `GET /1.0/storage-pools/{pool}/resources` tells it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct PoolResources {
+    /// Bytes used.
+    pub space_used: u64,
+    /// Bytes in all.
+    pub space_total: u64,
+    /// Inodes used.
+    pub inodes_used: u64,
+    /// Inodes in all.
+    pub inodes_total: u64,
+}
+
+/// What became of a wished size.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Quota {
+    /// The size is enforced from now on.
+    Enforced,
+    /// This pool cannot limit sizes; the wish is only recorded.
+    NotEnforced,
+}
+
+/// Volumes of one pool. Every method may be repeated after a crash: what is half made is removed by
+/// [`Volumes::delete`].
+#[async_trait]
+pub trait Volumes: Send + Sync {
+    /// Makes a volume and fills it; nothing is left when that fails.
+    ///
+    /// # Errors
+    /// `Conflict` when it exists, what the filler returns, I/O errors.
+    async fn create(&self, volume: &VolumeRef, size: Option<u64>, fill: Option<Filler>) -> Result<()>;
+
+    /// Removes a volume with all that is in it.
+    ///
+    /// # Errors
+    /// `NotFound`, I/O errors.
+    async fn delete(&self, volume: &VolumeRef) -> Result<()>;
+
+    /// Gives a volume another name.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict`.
+    async fn rename(&self, volume: &VolumeRef, name: &VolumeName) -> Result<()>;
+
+    /// Makes `to` as a copy of `from`, both in this pool, with owners, modes, times, links and attributes.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict`, I/O errors; nothing is left then.
+    async fn copy(&self, from: &VolumeRef, to: &VolumeRef) -> Result<()>;
+
+    /// Makes the volume's content reachable; may be called again while it is.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    async fn mount(&self, volume: &VolumeRef) -> Result<Mounted>;
+
+    /// Ends what [`Volumes::mount`] began.
+    ///
+    /// # Errors
+    /// `Busy` when something still uses it.
+    async fn unmount(&self, volume: &VolumeRef) -> Result<()>;
+
+    /// Whether the volume is there.
+    ///
+    /// # Errors
+    /// I/O errors.
+    async fn exists(&self, volume: &VolumeRef) -> Result<bool>;
+
+    /// Storage names of all volumes of a type, sorted.
+    ///
+    /// # Errors
+    /// I/O errors.
+    async fn list(&self, kind: VolumeKind) -> Result<Vec<String>>;
+
+    /// Limits the size in bytes (none: no limit).
+    ///
+    /// # Errors
+    /// `NotFound`.
+    async fn resize(&self, volume: &VolumeRef, size: Option<u64>) -> Result<Quota>;
+
+    /// Bytes that the volume takes.
+    ///
+    /// # Errors
+    /// `NotImplemented` ("Not supported") where the driver does not count.
+    async fn usage(&self, volume: &VolumeRef) -> Result<u64>;
+}
+
+/// The pool itself.
+#[async_trait]
+pub trait Pool: Volumes {
+    /// Makes the pool's place and lay-out; `spec.source` was checked by [`PoolDriver::plan_source`].
+    ///
+    /// # Errors
+    /// Texts of the reference for sources that cannot be used; nothing is left then.
+    async fn create_pool(&self) -> Result<()>;
+
+    /// Removes the pool's own directories.
+    ///
+    /// # Errors
+    /// `Conflict` when volumes are left in it: their data is never deleted with the pool.
+    async fn delete_pool(&self) -> Result<()>;
+
+    /// Makes the pool usable (after a start of the daemon); may be called again.
+    ///
+    /// # Errors
+    /// `Unavailable` with the reason.
+    async fn mount_pool(&self) -> Result<()>;
+
+    /// Space used and there.
+    ///
+    /// # Errors
+    /// `Unavailable` when the file system does not answer in time.
+    async fn resources(&self) -> Result<PoolResources>;
+}
+
+/// What makes a pool.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PoolSpec {
+    /// Its name.
+    pub name: PoolName,
+    /// `LXD_DIR`.
+    pub lxd_dir: PathBuf,
+    /// The value of the key `source`.
+    pub source: PathBuf,
+}
+
+impl PoolSpec {
+    /// Where the pool is reachable: `LXD_DIR/storage-pools/NAME`.
+    pub fn mount_path(&self) -> PathBuf {
+        self.lxd_dir.join("storage-pools").join(self.name.as_str())
+    }
+}
+
+/// A driver by name.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PoolDriver {
+    /// Plain directories.
+    Dir,
+}
+
+impl PoolDriver {
+    /// The name in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dir => "dir",
+        }
+    }
+
+    /// The `source` of a new pool: what the user gave, or the pool's own place.
+    pub fn plan_source(self, spec_dir: &std::path::Path, name: &PoolName, source: &str) -> PathBuf {
+        if source.is_empty() { spec_dir.join("storage-pools").join(name.as_str()) } else { PathBuf::from(source) }
+    }
+}
+
+/// A driver as `GET /1.0` tells it (`storage_supported_drivers`).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Driver {
+    /// Its name.
+    pub name: &'static str,
+    /// Version of what does the work.
+    pub version: &'static str,
+    /// Whether volumes live on another machine.
+    pub remote: bool,
+}
+
+/// The drivers of this server.
+pub const DRIVERS: &[Driver] = &[Driver { name: "dir", version: "1", remote: false }];
+
+/// The driver that a pool asks for.
+///
+/// # Errors
+/// `NotImplemented` for drivers of the manual that this version lacks, `Internal` (as the reference) for unknown ones.
+pub fn driver_by_name(name: &str) -> Result<PoolDriver> {
+    match name {
+        "dir" => Ok(PoolDriver::Dir),
+        "" => Err(Error::bad_request("No driver provided")),
+        "btrfs" | "zfs" | "lvm" | "ceph" | "cephfs" | "cephobject" => {
+            Err(Error::not_implemented(format!("Storage driver \"{name}\" is not supported yet")))
+        }
+        // The reference's answer, status included.
+        _ => Err(Error::internal("Unknown driver")),
+    }
+}
+
+/// The pool of a driver; touches nothing yet.
+pub fn open_pool(driver: PoolDriver, spec: PoolSpec) -> Arc<dyn Pool> {
+    match driver {
+        PoolDriver::Dir => Arc::new(DirPool::new(spec)),
+    }
+}
