@@ -38,7 +38,7 @@ pub struct Copied {
 /// The first thing that could not be read or made, with its path; what was made stays (the caller removes `to`).
 pub fn copy(from: &Dir, to: &Dir) -> Result<Copied> {
     let mut work = Work { copied: Copied::default(), links: HashMap::new(), top: to, here: PathBuf::new() };
-    work.directory(from, to, 0).map_err(|error| {
+    work.tree(from, to).map_err(|error| {
         let path = work.here.display();
         Error::with_source(Kind::Internal, format!("Failed to copy \"{path}\""), error)
     })?;
@@ -55,29 +55,35 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn directory(&mut self, from: &Dir, to: &Dir, depth: usize) -> io::Result<()> {
-        if depth > DEPTH {
-            return Err(io::Error::other(format!("directories nested deeper than {DEPTH}")));
-        }
-        for entry in from.read_dir(".")? {
+    /// Copies level by level with a stack of its own: a tenant chooses the depth, not our thread's stack.
+    fn tree(&mut self, from: &Dir, to: &Dir) -> io::Result<()> {
+        let mut levels = vec![Level::new(from.open_dir(".")?, to.open_dir(".")?)?];
+        while let Some(level) = levels.last_mut() {
+            let Some(entry) = level.entries.next() else {
+                level.finish()?;
+                levels.pop();
+                self.here.pop();
+                continue;
+            };
             self.here.push(&entry.name);
-            self.entry(from, to, &entry, depth)?;
-            self.here.pop();
+            self.copied.entries += 1;
+            if entry.kind != FileKind::Dir {
+                self.entry(&level.from, &level.to, &entry)?;
+                self.here.pop();
+                continue;
+            }
+            level.to.mkdir(&entry.name, 0o700)?;
+            let next = Level::new(level.from.open_dir(&entry.name)?, level.to.open_dir(&entry.name)?)?;
+            levels.push(next);
+            if levels.len() > DEPTH {
+                return Err(io::Error::other(format!("directories nested deeper than {DEPTH}")));
+            }
         }
-        let stat = rustix::fs::fstat(from)?;
-        rustix::fs::fchown(to, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
-        rustix::fs::fchmod(to, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
-        copy_attributes(from.as_fd(), to.as_fd())?;
-        Ok(rustix::fs::futimens(to, &times(&stat))?)
+        Ok(())
     }
 
-    fn entry(&mut self, from: &Dir, to: &Dir, entry: &Entry, depth: usize) -> io::Result<()> {
+    fn entry(&mut self, from: &Dir, to: &Dir, entry: &Entry) -> io::Result<()> {
         let name = &*entry.name;
-        self.copied.entries += 1;
-        if entry.kind == FileKind::Dir {
-            to.mkdir(name, 0o700)?;
-            return self.directory(&from.open_dir(name)?, &to.open_dir(name)?, depth + 1);
-        }
         let stat = rustix::fs::statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
         if stat.st_nlink > 1 {
             let key = (stat.st_dev, stat.st_ino);
@@ -92,11 +98,11 @@ impl Work<'_> {
                 to.symlink(from.read_link(name)?, name)?;
                 dress(from, to, name, &stat)
             }
-            FileKind::Socket => self.node(from, to, name, &stat, FileType::Socket),
-            FileKind::Fifo => self.node(from, to, name, &stat, FileType::Fifo),
-            FileKind::Char => self.node(from, to, name, &stat, FileType::CharacterDevice),
-            FileKind::Block => self.node(from, to, name, &stat, FileType::BlockDevice),
-            FileKind::Dir => Ok(()), // Done above.
+            FileKind::Socket => node(from, to, name, &stat, FileType::Socket),
+            FileKind::Fifo => node(from, to, name, &stat, FileType::Fifo),
+            FileKind::Char => node(from, to, name, &stat, FileType::CharacterDevice),
+            FileKind::Block => node(from, to, name, &stat, FileType::BlockDevice),
+            FileKind::Dir => Ok(()), // `tree` takes care of these.
         }
     }
 
@@ -111,11 +117,34 @@ impl Work<'_> {
         copy_attributes(source.as_fd(), target.as_fd())?;
         Ok(rustix::fs::futimens(&target, &times(&stat))?)
     }
+}
 
-    fn node(&mut self, from: &Dir, to: &Dir, name: &OsStr, stat: &Stat, kind: FileType) -> io::Result<()> {
-        rustix::fs::mknodat(to, name, kind, Mode::from_raw_mode(0o600), stat.st_rdev)?;
-        dress(from, to, name, stat)
+/// One directory that is being copied.
+struct Level {
+    from: Dir,
+    to: Dir,
+    entries: std::vec::IntoIter<Entry>,
+}
+
+impl Level {
+    fn new(from: Dir, to: Dir) -> io::Result<Self> {
+        let entries = from.read_dir(".")?.into_iter();
+        Ok(Self { from, to, entries })
     }
+
+    /// Owner, mode, attributes and times, after everything below was made.
+    fn finish(&self) -> io::Result<()> {
+        let stat = rustix::fs::fstat(&self.from)?;
+        rustix::fs::fchown(&self.to, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
+        rustix::fs::fchmod(&self.to, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
+        copy_attributes(self.from.as_fd(), self.to.as_fd())?;
+        Ok(rustix::fs::futimens(&self.to, &times(&stat))?)
+    }
+}
+
+fn node(from: &Dir, to: &Dir, name: &OsStr, stat: &Stat, kind: FileType) -> io::Result<()> {
+    rustix::fs::mknodat(to, name, kind, Mode::from_raw_mode(0o600), stat.st_rdev)?;
+    dress(from, to, name, stat)
 }
 
 /// Owner, mode, attributes and times of what cannot be opened.
