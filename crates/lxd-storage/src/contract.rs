@@ -43,7 +43,9 @@ fn custom(name: &str) -> VolumeRef {
 
 async fn with_file<P: Pool + ?Sized>(pool: &P, volume: &VolumeRef, text: &'static str) {
     let fill = fill_with(move |dir| async move {
-        dir.create("file", 0o600).and_then(|mut file| file.write_all(text.as_bytes())).expect("a writable volume");
+        dir.create("file", 0o600)
+            .and_then(|mut file| file.write_all(text.as_bytes()))
+            .expect("a writable volume");
         Ok(())
     });
     pool.create(volume, None, Some(fill)).await.expect("a new volume");
@@ -63,7 +65,10 @@ async fn a_created_volume_is_listed<P: Pool + ?Sized>(pool: &P) {
 async fn creating_twice_is_a_conflict<P: Pool + ?Sized>(pool: &P) {
     with_file(pool, &custom("v1"), "one").await;
     let again = pool.create(&custom("v1"), None, None).await.unwrap_err();
-    assert_eq!((again.kind(), again.chain().as_str()), (Kind::Conflict, "Volume by that name already exists"));
+    assert_eq!(
+        (again.kind(), again.chain().as_str()),
+        (Kind::Conflict, "Volume by that name already exists")
+    );
     assert_eq!(text(pool, &custom("v1")).await, "one");
 }
 

@@ -185,7 +185,11 @@ impl PoolDriver {
 
     /// The `source` of a new pool: what the user gave, or the pool's own place.
     pub fn plan_source(self, spec_dir: &std::path::Path, name: &PoolName, source: &str) -> PathBuf {
-        if source.is_empty() { spec_dir.join("storage-pools").join(name.as_str()) } else { PathBuf::from(source) }
+        if source.is_empty() {
+            spec_dir.join("storage-pools").join(name.as_str())
+        } else {
+            PathBuf::from(source)
+        }
     }
 }
 

@@ -17,7 +17,7 @@ mod volume;
 pub mod contract;
 
 pub use driver::{
-    DRIVERS, Driver, Filler, Mounted, Pool, PoolDriver, PoolResources, PoolSpec, Quota, Volumes, driver_by_name,
-    fill_with, open_pool,
+    DRIVERS, Driver, Filler, Mounted, Pool, PoolDriver, PoolResources, PoolSpec, Quota, Volumes,
+    driver_by_name, fill_with, open_pool,
 };
 pub use volume::{Content, VolumeKind, VolumeRef};

@@ -158,7 +158,12 @@ fn dress(from: &Dir, to: &Dir, name: &OsStr, stat: &Stat) -> io::Result<()> {
     for attribute in names(|list| rustix::fs::llistxattr(&old, list))? {
         let mut value = vec![0; XATTR_MAX];
         let length = rustix::fs::lgetxattr(&old, &*attribute, &mut value[..])?;
-        ignoring_unsupported(rustix::fs::lsetxattr(&new, &*attribute, &value[..length], XattrFlags::empty()))?;
+        ignoring_unsupported(rustix::fs::lsetxattr(
+            &new,
+            &*attribute,
+            &value[..length],
+            XattrFlags::empty(),
+        ))?;
     }
     Ok(rustix::fs::utimensat(to, name, &times(stat), AtFlags::SYMLINK_NOFOLLOW)?)
 }

@@ -61,9 +61,11 @@ impl Pool for DirPool {
 
     async fn resources(&self) -> Result<PoolResources> {
         let spec = self.spec.clone();
-        let space = self.lane.run(ANSWER, move || Self::root(&spec)?.space().map_err(|error| {
-            io_error(error, "Failed to read the space of the storage pool")
-        }));
+        let space = self.lane.run(ANSWER, move || {
+            Self::root(&spec)?
+                .space()
+                .map_err(|error| io_error(error, "Failed to read the space of the storage pool"))
+        });
         let space = space.await??;
         Ok(PoolResources {
             space_used: space.total.saturating_sub(space.free),

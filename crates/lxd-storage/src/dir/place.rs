@@ -80,7 +80,8 @@ pub(super) fn delete(spec: &PoolSpec) -> Result<()> {
     if is_outside(spec) {
         mount(spec)?;
     }
-    let root = Dir::open(spec.mount_path()).map_err(|error| io_error(error, "Failed to open storage pool"))?;
+    let root =
+        Dir::open(spec.mount_path()).map_err(|error| io_error(error, "Failed to open storage pool"))?;
     refuse_leftovers(spec, &root)?;
     for (part, _) in LAYOUT {
         match root.remove_dir(part) {
@@ -92,8 +93,9 @@ pub(super) fn delete(spec: &PoolSpec) -> Result<()> {
     }
     drop(root);
     if is_outside(spec) {
-        rustix::mount::unmount(spec.mount_path(), UnmountFlags::NOFOLLOW)
-            .map_err(|error| io_error(error.into(), "Failed to unmount storage pool").with_kind(Kind::Busy))?;
+        rustix::mount::unmount(spec.mount_path(), UnmountFlags::NOFOLLOW).map_err(|error| {
+            io_error(error.into(), "Failed to unmount storage pool").with_kind(Kind::Busy)
+        })?;
     }
     pools.remove_dir(name).map_err(|error| {
         let place = spec.mount_path();
@@ -125,7 +127,10 @@ pub(super) fn mount(spec: &PoolSpec) -> Result<()> {
     if is_outside(spec) {
         let source = std::fs::metadata(&spec.source).map_err(|error| unavailable(spec, error))?;
         if !source.is_dir() {
-            return Err(unavailable(spec, io::Error::from_raw_os_error(rustix::io::Errno::NOTDIR.raw_os_error())));
+            return Err(unavailable(
+                spec,
+                io::Error::from_raw_os_error(rustix::io::Errno::NOTDIR.raw_os_error()),
+            ));
         }
         pools.mkdir_all(spec.name.as_str(), 0o711).map_err(|error| unavailable(spec, error))?;
         if !is_bound(spec, &source)? {
@@ -151,9 +156,9 @@ fn bind(spec: &PoolSpec) -> Result<()> {
     };
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let tree = rustix::mount::open_tree(rustix::fs::CWD, &spec.source, flags).map_err(failed)?;
-    let place = Dir::open(spec.mount_path()).map_err(|error| io_error(error, "Failed to open storage pool"))?;
-    let both_empty =
-        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    let place =
+        Dir::open(spec.mount_path()).map_err(|error| io_error(error, "Failed to open storage pool"))?;
+    let both_empty = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     rustix::mount::move_mount(tree.as_fd(), "", place.as_fd(), "", both_empty).map_err(failed)
 }
 
