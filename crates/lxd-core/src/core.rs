@@ -5,11 +5,14 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use lxd_db::Db;
+use lxd_task::journal::Store;
 use lxd_task::lane::Lane;
 use lxd_task::{EventHub, Gates, Operations};
 use lxd_types::{Error, Kind, Result};
 use tokio_util::sync::CancellationToken;
 
+use crate::journal::Journal;
 use crate::{Paths, SharedCore};
 
 /// How the daemon was started.
@@ -27,6 +30,10 @@ pub struct Core {
     pub paths: Paths,
     /// How the daemon was started.
     pub options: Options,
+    /// The databases.
+    pub db: Db,
+    /// The undo journal.
+    pub journal: Arc<dyn Store>,
     /// Operations of this member.
     pub operations: Operations,
     /// Readers of `/1.0/events`.
@@ -46,8 +53,14 @@ impl Core {
     /// The directory is foreign, newer, or cannot be used.
     pub async fn open(options: Options) -> Result<SharedCore> {
         let paths = Paths::new(&options.dir);
+        let dir = options.dir.clone();
+        let db = tokio::task::spawn_blocking(move || Db::open(&dir))
+            .await
+            .map_err(|panic| Error::with_source(Kind::Internal, "Opening the database panicked", panic))??;
         let events = EventHub::default();
         Ok(Arc::new(Self {
+            journal: Arc::new(Journal(db.clone())),
+            db,
             operations: Operations::new(events.clone()),
             events,
             gates: Gates::default(),

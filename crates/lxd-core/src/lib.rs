@@ -5,6 +5,7 @@
 //! `lxd-core/src/instances/state.rs`, which uses `lxd-db/src/instances.rs`.
 
 mod core;
+pub mod journal;
 mod lifecycle;
 mod paths;
 pub mod undo;

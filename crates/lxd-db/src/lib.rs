@@ -6,6 +6,7 @@
 
 pub mod architecture;
 pub mod config;
+pub mod journal;
 pub mod nodes;
 pub mod projects;
 

@@ -1,6 +1,6 @@
 //! HTTP/1.1 over a unix socket, just enough for tests, independent of the code under test.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
