@@ -3,6 +3,8 @@
 //!
 //! Nothing here knows instances, networks or pools: the drivers say what they want, this crate does it.
 
+pub mod netlink;
 pub mod runner;
+pub mod sysctl;
 
 pub use runner::{Cmd, CmdError, Detached, Input, Output, OutputTo, RealRunner, Runner};

@@ -6,6 +6,7 @@
 mod daemon;
 mod http;
 mod image;
+pub mod isolated;
 mod netns;
 
 pub use daemon::{Daemon, binary};

@@ -115,6 +115,35 @@ cidr!(Ipv4Cidr, Ipv4Addr, u32, 32);
 cidr!(Ipv6Cidr, Ipv6Addr, u128, 128);
 
 impl Cidr {
+    /// An address in a network with this prefix length.
+    ///
+    /// # Errors
+    /// The prefix is longer than an address of its family.
+    pub fn new(address: IpAddr, prefix: u8) -> Result<Self, ValueError> {
+        match address {
+            IpAddr::V4(address) => Ipv4Cidr::new(address, prefix).map(Self::V4),
+            IpAddr::V6(address) => Ipv6Cidr::new(address, prefix).map(Self::V6),
+        }
+    }
+
+    /// The network itself: the address with its host bits cleared.
+    #[must_use]
+    pub fn subnet(&self) -> Self {
+        match self {
+            Self::V4(cidr) => Self::V4(cidr.subnet()),
+            Self::V6(cidr) => Self::V6(cidr.subnet()),
+        }
+    }
+
+    /// Whether the two networks are of one family and have an address in common.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::V4(one), Self::V4(other)) => one.overlaps(other),
+            (Self::V6(one), Self::V6(other)) => one.overlaps(other),
+            _ => false,
+        }
+    }
+
     /// The address.
     pub fn address(&self) -> IpAddr {
         match self {

@@ -1,6 +1,7 @@
 //! Hardware addresses of network interfaces.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use crate::words::ValueError;
@@ -24,6 +25,14 @@ impl Mac {
     /// An address of these bytes.
     pub fn from_bytes(bytes: [u8; 6]) -> Self {
         Self(bytes)
+    }
+
+    /// The address that a host with this MAC takes in a /64 by stateless autoconfiguration (EUI-64).
+    pub fn eui64(self, network: Ipv6Addr) -> Ipv6Addr {
+        let [a, b, c, d, e, g] = self.0;
+        let mut bytes = network.octets();
+        bytes[8..].copy_from_slice(&[a ^ 0x02, b, c, 0xff, 0xfe, d, e, g]);
+        Ipv6Addr::from(bytes)
     }
 }
 
@@ -58,6 +67,12 @@ impl fmt::Display for Mac {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn eui64_flips_the_local_bit() {
+        let mac: Mac = "00:16:3e:6e:a3:41".parse().unwrap();
+        assert_eq!(mac.eui64("fd77:1::".parse().unwrap()).to_string(), "fd77:1::216:3eff:fe6e:a341");
+    }
 
     #[test]
     fn six_pairs_with_colons() {
