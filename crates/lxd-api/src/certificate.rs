@@ -6,19 +6,19 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Certificate {
+    /// Name associated with the certificate.
+    pub name: String,
+    /// Usage type for the certificate (only client currently).
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Whether to limit the certificate to listed projects.
+    pub restricted: bool,
+    /// List of allowed projects (applies when restricted).
+    pub projects: Vec<String>,
     /// The certificate itself, as PEM encoded X509.
     pub certificate: String,
     /// SHA256 fingerprint of the certificate.
     pub fingerprint: String,
-    /// Name associated with the certificate.
-    pub name: String,
-    /// List of allowed projects (applies when restricted).
-    pub projects: Vec<String>,
-    /// Whether to limit the certificate to listed projects.
-    pub restricted: bool,
-    /// Usage type for the certificate (only client currently).
-    #[serde(rename = "type")]
-    pub kind: String,
 }
 
 /// `CertificatePut` represents the modifiable fields of a LXD certificate.
@@ -27,13 +27,13 @@ pub struct Certificate {
 pub struct CertificatePut {
     /// Name associated with the certificate.
     pub name: String,
-    /// List of allowed projects (applies when restricted).
-    pub projects: Vec<String>,
-    /// Whether to limit the certificate to listed projects.
-    pub restricted: bool,
     /// Usage type for the certificate (only client currently).
     #[serde(rename = "type")]
     pub kind: String,
+    /// Whether to limit the certificate to listed projects.
+    pub restricted: bool,
+    /// List of allowed projects (applies when restricted).
+    pub projects: Vec<String>,
     /// The certificate itself, as PEM encoded X509.
     pub certificate: String,
 }
@@ -42,19 +42,19 @@ pub struct CertificatePut {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct CertificatesPost {
-    /// The certificate itself, as PEM encoded X509.
-    pub certificate: String,
     /// Name associated with the certificate.
     pub name: String,
-    /// Server trust password (used to add an untrusted client).
-    pub password: String,
-    /// List of allowed projects (applies when restricted).
-    pub projects: Vec<String>,
-    /// Whether to limit the certificate to listed projects.
-    pub restricted: bool,
     /// Usage type for the certificate (only client currently).
     #[serde(rename = "type")]
     pub kind: String,
+    /// Whether to limit the certificate to listed projects.
+    pub restricted: bool,
+    /// List of allowed projects (applies when restricted).
+    pub projects: Vec<String>,
+    /// The certificate itself, as PEM encoded X509.
+    pub certificate: String,
+    /// Server trust password (used to add an untrusted client).
+    pub password: String,
     /// Whether to create a certificate add token.
     pub token: bool,
 }
@@ -63,12 +63,12 @@ pub struct CertificatesPost {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct CertificateAddToken {
-    /// The addresses of the server.
-    pub addresses: Vec<String>,
     /// The name of the new client.
     pub client_name: String,
     /// The fingerprint of the network certificate.
     pub fingerprint: String,
+    /// The addresses of the server.
+    pub addresses: Vec<String>,
     /// The random join secret.
     pub secret: String,
 }

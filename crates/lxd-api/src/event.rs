@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Event {
-    /// Originating cluster member.
-    pub location: String,
-    /// JSON encoded metadata (see EventLogging, EventLifecycle or Operation).
-    pub metadata: serde_json::Value,
-    /// Time at which the event was sent.
-    pub timestamp: Timestamp,
     /// Event type (one of operation, logging or lifecycle).
     #[serde(rename = "type")]
     pub kind: String,
+    /// Time at which the event was sent.
+    pub timestamp: Timestamp,
+    /// JSON encoded metadata (see EventLogging, EventLifecycle or Operation).
+    pub metadata: serde_json::Value,
+    /// Originating cluster member.
+    pub location: String,
     /// Project the event belongs to.
     pub project: String,
 }

@@ -8,37 +8,38 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Image {
-    /// List of aliases.
-    pub aliases: Vec<ImageAlias>,
-    /// Architecture.
-    pub architecture: String,
     /// Whether the image should auto-update when a new build is available.
     pub auto_update: bool,
-    /// Whether the image is an automatically cached remote image.
-    pub cached: bool,
-    /// When the image was originally created.
-    pub created_at: Timestamp,
-    /// When the image becomes obsolete.
-    pub expires_at: Timestamp,
-    /// Original filename.
-    pub filename: String,
-    /// Full SHA-256 fingerprint.
-    pub fingerprint: String,
-    /// Last time the image was used.
-    pub last_used_at: Timestamp,
-    /// List of profiles to use when creating from this image (if none provided by user).
-    pub profiles: Vec<String>,
     /// Descriptive properties.
     pub properties: BTreeMap<String, String>,
     /// Whether the image is available to unauthenticated users.
     pub public: bool,
+    /// When the image becomes obsolete.
+    pub expires_at: Timestamp,
+    /// List of profiles to use when creating from this image (if none provided by user).
+    pub profiles: Vec<String>,
+    /// List of aliases.
+    pub aliases: Vec<ImageAlias>,
+    /// Architecture.
+    pub architecture: String,
+    /// Whether the image is an automatically cached remote image.
+    pub cached: bool,
+    /// Original filename.
+    pub filename: String,
+    /// Full SHA-256 fingerprint.
+    pub fingerprint: String,
     /// Size of the image in bytes.
     pub size: i64,
+    /// update_source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub update_source: Option<ImageSource>,
     /// Type of image (container or virtual-machine).
     #[serde(rename = "type")]
     pub kind: String,
-    /// update_source.
-    pub update_source: ImageSource,
+    /// When the image was originally created.
+    pub created_at: Timestamp,
+    /// Last time the image was used.
+    pub last_used_at: Timestamp,
     /// When the image was added to this LXD server.
     pub uploaded_at: Timestamp,
 }
@@ -47,10 +48,10 @@ pub struct Image {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct ImageAlias {
-    /// Description of the alias.
-    pub description: String,
     /// Name of the alias.
     pub name: String,
+    /// Description of the alias.
+    pub description: String,
 }
 
 /// `ImageAliasesEntry` represents a LXD image alias.
@@ -59,10 +60,10 @@ pub struct ImageAlias {
 pub struct ImageAliasesEntry {
     /// Alias description.
     pub description: String,
-    /// Alias name.
-    pub name: String,
     /// Target fingerprint for the alias.
     pub target: String,
+    /// Alias name.
+    pub name: String,
     /// Alias type (container or virtual-machine).
     #[serde(rename = "type")]
     pub kind: String,
@@ -92,10 +93,10 @@ pub struct ImageAliasesEntryPut {
 pub struct ImageAliasesPost {
     /// Alias description.
     pub description: String,
-    /// Alias name.
-    pub name: String,
     /// Target fingerprint for the alias.
     pub target: String,
+    /// Alias name.
+    pub name: String,
     /// Alias type (container or virtual-machine).
     #[serde(rename = "type")]
     pub kind: String,
@@ -135,14 +136,14 @@ pub struct ImageMetadata {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct ImageMetadataTemplate {
-    /// Whether to trigger only if the file is missing.
-    pub create_only: bool,
-    /// Key/value properties to pass to the template.
-    pub properties: BTreeMap<String, String>,
-    /// The template itself as a valid pongo2 template.
-    pub template: String,
     /// When to trigger the template (create, copy or start).
     pub when: Vec<String>,
+    /// Whether to trigger only if the file is missing.
+    pub create_only: bool,
+    /// The template itself as a valid pongo2 template.
+    pub template: String,
+    /// Key/value properties to pass to the template.
+    pub properties: BTreeMap<String, String>,
 }
 
 /// `ImagePut` represents the modifiable fields of a LXD image.
@@ -151,14 +152,14 @@ pub struct ImageMetadataTemplate {
 pub struct ImagePut {
     /// Whether the image should auto-update when a new build is available.
     pub auto_update: bool,
-    /// When the image becomes obsolete.
-    pub expires_at: Timestamp,
-    /// List of profiles to use when creating from this image (if none provided by user).
-    pub profiles: Vec<String>,
     /// Descriptive properties.
     pub properties: BTreeMap<String, String>,
     /// Whether the image is available to unauthenticated users.
     pub public: bool,
+    /// When the image becomes obsolete.
+    pub expires_at: Timestamp,
+    /// List of profiles to use when creating from this image (if none provided by user).
+    pub profiles: Vec<String>,
 }
 
 /// `ImageSource` represents the source of a LXD image.
@@ -181,24 +182,24 @@ pub struct ImageSource {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct ImagesPost {
-    /// Aliases to add to the image.
-    pub aliases: Vec<ImageAlias>,
     /// Whether the image should auto-update when a new build is available.
     pub auto_update: bool,
-    /// Compression algorithm to use when turning an instance into an image.
-    pub compression_algorithm: String,
-    /// When the image becomes obsolete.
-    pub expires_at: Timestamp,
-    /// Original filename of the image.
-    pub filename: String,
-    /// List of profiles to use when creating from this image (if none provided by user).
-    pub profiles: Vec<String>,
     /// Descriptive properties.
     pub properties: BTreeMap<String, String>,
     /// Whether the image is available to unauthenticated users.
     pub public: bool,
+    /// When the image becomes obsolete.
+    pub expires_at: Timestamp,
+    /// List of profiles to use when creating from this image (if none provided by user).
+    pub profiles: Vec<String>,
+    /// Original filename of the image.
+    pub filename: String,
     /// source.
     pub source: ImagesPostSource,
+    /// Compression algorithm to use when turning an instance into an image.
+    pub compression_algorithm: String,
+    /// Aliases to add to the image.
+    pub aliases: Vec<ImageAlias>,
 }
 
 /// `ImagesPostSource` represents the source of a new LXD image.

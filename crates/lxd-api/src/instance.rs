@@ -13,34 +13,35 @@ pub struct Instance {
     pub architecture: String,
     /// Instance configuration (see config-keys.tsv).
     pub config: BTreeMap<String, String>,
-    /// Instance creation timestamp.
-    pub created_at: Timestamp,
-    /// Instance description.
-    pub description: String,
     /// Instance devices (see config-keys.tsv).
     pub devices: BTreeMap<String, BTreeMap<String, String>>,
     /// Whether the instance is ephemeral (deleted on shutdown).
     pub ephemeral: bool,
+    /// List of profiles applied to the instance.
+    pub profiles: Vec<String>,
+    /// If set, instance will be restored to the provided snapshot name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub restore: String,
+    /// Whether the instance currently has saved state on disk.
+    pub stateful: bool,
+    /// Instance description.
+    pub description: String,
+    /// Instance creation timestamp.
+    pub created_at: Timestamp,
     /// Expanded configuration (all profiles and local config merged).
     pub expanded_config: BTreeMap<String, String>,
     /// Expanded devices (all profiles and local devices merged).
     pub expanded_devices: BTreeMap<String, BTreeMap<String, String>>,
-    /// Last start timestamp.
-    pub last_used_at: Timestamp,
-    /// What cluster member this instance is located on.
-    pub location: String,
     /// Instance name.
     pub name: String,
-    /// List of profiles applied to the instance.
-    pub profiles: Vec<String>,
-    /// If set, instance will be restored to the provided snapshot name.
-    pub restore: String,
-    /// Whether the instance currently has saved state on disk.
-    pub stateful: bool,
     /// Instance status (see instance_state).
     pub status: String,
     /// status_code.
     pub status_code: StatusCode,
+    /// Last start timestamp.
+    pub last_used_at: Timestamp,
+    /// What cluster member this instance is located on.
+    pub location: String,
     /// The type of instance (container or virtual-machine).
     #[serde(rename = "type")]
     pub kind: String,
@@ -52,16 +53,16 @@ pub struct Instance {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct InstanceBackup {
-    /// Whether to ignore snapshots (deprecated, use instance_only).
-    pub container_only: bool,
+    /// Backup name.
+    pub name: String,
     /// When the backup was cerated.
     pub created_at: Timestamp,
     /// When the backup expires (gets auto-deleted).
     pub expires_at: Timestamp,
     /// Whether to ignore snapshots.
     pub instance_only: bool,
-    /// Backup name.
-    pub name: String,
+    /// Whether to ignore snapshots (deprecated, use instance_only).
+    pub container_only: bool,
     /// Whether to use a pool-optimized binary format (instead of plain tarball).
     pub optimized_storage: bool,
 }
@@ -96,13 +97,13 @@ pub struct InstanceBackupsPost {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct InstanceConsolePost {
+    /// Console width in columns (console type only).
+    pub width: i64,
     /// Console height in rows (console type only).
     pub height: i64,
     /// Type of console to attach to (console or vga).
     #[serde(rename = "type")]
     pub kind: String,
-    /// Console width in columns (console type only).
-    pub width: i64,
 }
 
 /// `InstanceExecPost` represents a LXD instance exec request.
@@ -111,26 +112,26 @@ pub struct InstanceConsolePost {
 pub struct InstanceExecPost {
     /// Command and its arguments.
     pub command: Vec<String>,
-    /// Current working directory for the command.
-    pub cwd: String,
-    /// Additional environment to pass to the command.
-    pub environment: BTreeMap<String, String>,
-    /// GID of the user to spawn the command as.
-    pub group: u32,
-    /// Terminal height in rows (for interactive).
-    pub height: i64,
+    /// Whether to wait for all websockets to be connected before spawning the command.
+    #[serde(rename = "wait-for-websocket")]
+    pub wait_for_websocket: bool,
     /// Whether the command is to be spawned in interactive mode (singled PTY instead of 3 PIPEs).
     pub interactive: bool,
+    /// Additional environment to pass to the command.
+    pub environment: BTreeMap<String, String>,
+    /// Terminal width in characters (for interactive).
+    pub width: i64,
+    /// Terminal height in rows (for interactive).
+    pub height: i64,
     /// Whether to capture the output for later download (requires non-interactive).
     #[serde(rename = "record-output")]
     pub record_output: bool,
     /// UID of the user to spawn the command as.
     pub user: u32,
-    /// Whether to wait for all websockets to be connected before spawning the command.
-    #[serde(rename = "wait-for-websocket")]
-    pub wait_for_websocket: bool,
-    /// Terminal width in characters (for interactive).
-    pub width: i64,
+    /// GID of the user to spawn the command as.
+    pub group: u32,
+    /// Current working directory for the command.
+    pub cwd: String,
 }
 
 /// `InstanceFull` is a combination of Instance, InstanceBackup, InstanceState and InstanceSnapshot.
@@ -139,47 +140,48 @@ pub struct InstanceExecPost {
 pub struct InstanceFull {
     /// Architecture name.
     pub architecture: String,
-    /// List of backups.
-    pub backups: Vec<InstanceBackup>,
     /// Instance configuration (see config-keys.tsv).
     pub config: BTreeMap<String, String>,
-    /// Instance creation timestamp.
-    pub created_at: Timestamp,
-    /// Instance description.
-    pub description: String,
     /// Instance devices (see config-keys.tsv).
     pub devices: BTreeMap<String, BTreeMap<String, String>>,
     /// Whether the instance is ephemeral (deleted on shutdown).
     pub ephemeral: bool,
+    /// List of profiles applied to the instance.
+    pub profiles: Vec<String>,
+    /// If set, instance will be restored to the provided snapshot name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub restore: String,
+    /// Whether the instance currently has saved state on disk.
+    pub stateful: bool,
+    /// Instance description.
+    pub description: String,
+    /// Instance creation timestamp.
+    pub created_at: Timestamp,
     /// Expanded configuration (all profiles and local config merged).
     pub expanded_config: BTreeMap<String, String>,
     /// Expanded devices (all profiles and local devices merged).
     pub expanded_devices: BTreeMap<String, BTreeMap<String, String>>,
-    /// Last start timestamp.
-    pub last_used_at: Timestamp,
-    /// What cluster member this instance is located on.
-    pub location: String,
     /// Instance name.
     pub name: String,
-    /// List of profiles applied to the instance.
-    pub profiles: Vec<String>,
-    /// If set, instance will be restored to the provided snapshot name.
-    pub restore: String,
-    /// List of snapshots.
-    pub snapshots: Vec<InstanceSnapshot>,
-    /// state.
-    pub state: InstanceState,
-    /// Whether the instance currently has saved state on disk.
-    pub stateful: bool,
     /// Instance status (see instance_state).
     pub status: String,
     /// status_code.
     pub status_code: StatusCode,
+    /// Last start timestamp.
+    pub last_used_at: Timestamp,
+    /// What cluster member this instance is located on.
+    pub location: String,
     /// The type of instance (container or virtual-machine).
     #[serde(rename = "type")]
     pub kind: String,
     /// Instance project name.
     pub project: String,
+    /// List of backups.
+    pub backups: Vec<InstanceBackup>,
+    /// state.
+    pub state: InstanceState,
+    /// List of snapshots.
+    pub snapshots: Vec<InstanceSnapshot>,
 }
 
 /// `InstancePost` represents the fields required to rename/move a LXD instance.
@@ -222,8 +224,6 @@ pub struct InstancePut {
     pub architecture: String,
     /// Instance configuration (see config-keys.tsv).
     pub config: BTreeMap<String, String>,
-    /// Instance description.
-    pub description: String,
     /// Instance devices (see config-keys.tsv).
     pub devices: BTreeMap<String, BTreeMap<String, String>>,
     /// Whether the instance is ephemeral (deleted on shutdown).
@@ -231,15 +231,20 @@ pub struct InstancePut {
     /// List of profiles applied to the instance.
     pub profiles: Vec<String>,
     /// If set, instance will be restored to the provided snapshot name.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub restore: String,
     /// Whether the instance currently has saved state on disk.
     pub stateful: bool,
+    /// Instance description.
+    pub description: String,
 }
 
 /// `InstanceSnapshot` represents a LXD instance snapshot.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct InstanceSnapshot {
+    /// When the snapshot expires (gets auto-deleted).
+    pub expires_at: Timestamp,
     /// Architecture name.
     pub architecture: String,
     /// Instance configuration (see config-keys.tsv).
@@ -254,18 +259,16 @@ pub struct InstanceSnapshot {
     pub expanded_config: BTreeMap<String, String>,
     /// Expanded devices (all profiles and local devices merged).
     pub expanded_devices: BTreeMap<String, BTreeMap<String, String>>,
-    /// When the snapshot expires (gets auto-deleted).
-    pub expires_at: Timestamp,
     /// Last start timestamp.
     pub last_used_at: Timestamp,
     /// Snapshot name.
     pub name: String,
     /// List of profiles applied to the instance.
     pub profiles: Vec<String>,
-    /// Size of the snapshot in bytes.
-    pub size: i64,
     /// Whether the instance currently has saved state on disk.
     pub stateful: bool,
+    /// Size of the snapshot in bytes.
+    pub size: i64,
 }
 
 /// `InstanceSnapshotPost` represents the fields required to rename/move a LXD instance snapshot.
@@ -306,45 +309,63 @@ pub struct InstanceSnapshotsPost {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct InstanceSource {
-    /// Image alias name (for image source).
-    pub alias: String,
-    /// Base image fingerprint (for faster migration).
-    #[serde(rename = "base-image")]
-    pub base_image: String,
-    /// Certificate (for remote images or migration).
-    pub certificate: String,
-    /// Whether the copy should skip the snapshots (for copy, deprecated, use instance_only).
-    pub container_only: bool,
-    /// Image fingerprint (for image source).
-    pub fingerprint: String,
-    /// Whether the copy should skip the snapshots (for copy).
-    pub instance_only: bool,
-    /// Whether this is a live migration (for migration).
-    pub live: bool,
-    /// Whether to use pull or push mode (for migration).
-    pub mode: String,
-    /// Remote operation URL (for migration).
-    pub operation: String,
-    /// Source project name (for copy and local image).
-    pub project: String,
-    /// Image filters (for image source).
-    pub properties: BTreeMap<String, String>,
-    /// Protocol name (for remote image).
-    pub protocol: String,
-    /// Whether this is refreshing an existing instance (for migration and copy).
-    pub refresh: bool,
-    /// Remote server secret (for remote private images).
-    pub secret: String,
-    /// Map of migration websockets (for migration).
-    pub secrets: BTreeMap<String, String>,
-    /// Remote server URL (for remote images).
-    pub server: String,
-    /// Existing instance name or snapshot (for copy).
-    pub source: String,
     /// Source type.
     #[serde(rename = "type")]
     pub kind: String,
+    /// Certificate (for remote images or migration).
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub certificate: String,
+    /// Image alias name (for image source).
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub alias: String,
+    /// Image fingerprint (for image source).
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub fingerprint: String,
+    /// Image filters (for image source).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub properties: BTreeMap<String, String>,
+    /// Remote server URL (for remote images).
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub server: String,
+    /// Remote server secret (for remote private images).
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub secret: String,
+    /// Protocol name (for remote image).
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub protocol: String,
+    /// Base image fingerprint (for faster migration).
+    #[serde(rename = "base-image")]
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub base_image: String,
+    /// Whether to use pull or push mode (for migration).
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub mode: String,
+    /// Remote operation URL (for migration).
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub operation: String,
+    /// Map of migration websockets (for migration).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
+    /// Existing instance name or snapshot (for copy).
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub source: String,
+    /// Whether this is a live migration (for migration).
+    #[serde(skip_serializing_if = "crate::wire::is_false")]
+    pub live: bool,
+    /// Whether the copy should skip the snapshots (for copy, deprecated, use instance_only).
+    #[serde(skip_serializing_if = "crate::wire::is_false")]
+    pub container_only: bool,
+    /// Whether the copy should skip the snapshots (for copy).
+    #[serde(skip_serializing_if = "crate::wire::is_false")]
+    pub instance_only: bool,
+    /// Whether this is refreshing an existing instance (for migration and copy).
+    #[serde(skip_serializing_if = "crate::wire::is_false")]
+    pub refresh: bool,
+    /// Source project name (for copy and local image).
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub project: String,
     /// Whether to ignore errors when copying (e.g. for volatile files).
+    #[serde(skip_serializing_if = "crate::wire::is_false")]
     pub allow_inconsistent: bool,
 }
 
@@ -352,8 +373,10 @@ pub struct InstanceSource {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct InstanceState {
-    /// cpu.
-    pub cpu: InstanceStateCpu,
+    /// Current status (Running, Stopped, Frozen or Error).
+    pub status: String,
+    /// status_code.
+    pub status_code: StatusCode,
     /// Dict of disk usage.
     pub disk: BTreeMap<String, InstanceStateDisk>,
     /// memory.
@@ -364,10 +387,8 @@ pub struct InstanceState {
     pub pid: i64,
     /// Number of processes in the instance.
     pub processes: i64,
-    /// Current status (Running, Stopped, Frozen or Error).
-    pub status: String,
-    /// status_code.
-    pub status_code: StatusCode,
+    /// cpu.
+    pub cpu: InstanceStateCpu,
 }
 
 /// `InstanceStateCPU` represents the cpu information section of a LXD instance's state.
@@ -384,20 +405,23 @@ pub struct InstanceStateCpu {
 pub struct InstanceStateDisk {
     /// Disk usage in bytes.
     pub usage: i64,
+    /// Size of the disk in bytes; 0 when it has no limit.
+    #[serde(skip_serializing_if = "crate::wire::is_zero")]
+    pub total: i64,
 }
 
 /// `InstanceStateMemory` represents the memory information section of a LXD instance's state.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct InstanceStateMemory {
-    /// SWAP usage in bytes.
-    pub swap_usage: i64,
-    /// Peak SWAP usage in bytes.
-    pub swap_usage_peak: i64,
     /// Memory usage in bytes.
     pub usage: i64,
     /// Peak memory usage in bytes.
     pub usage_peak: i64,
+    /// SWAP usage in bytes.
+    pub swap_usage: i64,
+    /// Peak SWAP usage in bytes.
+    pub swap_usage_peak: i64,
 }
 
 /// `InstanceStateNetwork` represents the network information section of a LXD instance's state.
@@ -408,10 +432,10 @@ pub struct InstanceStateNetwork {
     pub addresses: Vec<InstanceStateNetworkAddress>,
     /// counters.
     pub counters: InstanceStateNetworkCounters,
-    /// Name of the interface on the host.
-    pub host_name: String,
     /// MAC address.
     pub hwaddr: String,
+    /// Name of the interface on the host.
+    pub host_name: String,
     /// MTU (maximum transmit unit) for the interface.
     pub mtu: i64,
     /// Administrative state of the interface (up/down).
@@ -426,10 +450,10 @@ pub struct InstanceStateNetwork {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct InstanceStateNetworkAddress {
-    /// IP address.
-    pub address: String,
     /// Network family (inet or inet6).
     pub family: String,
+    /// IP address.
+    pub address: String,
     /// Network mask.
     pub netmask: String,
     /// Address scope (local, link or global).
@@ -445,22 +469,18 @@ pub struct InstanceStateNetworkCounters {
     pub bytes_received: i64,
     /// Number of bytes sent.
     pub bytes_sent: i64,
-    /// Number of inbound packets dropped.
-    pub dropped_inbound: i64,
-    /// Number of outbound packets dropped.
-    pub dropped_outbound: i64,
-    /// Number of errors received.
-    pub errors_received: i64,
-    /// Number of errors sent.
-    pub errors_sent: i64,
     /// Number of packets received.
     pub packets_received: i64,
     /// Number of packets sent.
     pub packets_sent: i64,
-    /// Number of inbound packets dropped.
-    pub packets_dropped_inbound: i64,
+    /// Number of errors received.
+    pub errors_received: i64,
+    /// Number of errors sent.
+    pub errors_sent: i64,
     /// Number of outbound packets dropped.
     pub packets_dropped_outbound: i64,
+    /// Number of inbound packets dropped.
+    pub packets_dropped_inbound: i64,
 }
 
 /// `InstanceStatePut` represents the modifiable fields of a LXD instance's state.
@@ -469,12 +489,12 @@ pub struct InstanceStateNetworkCounters {
 pub struct InstanceStatePut {
     /// State change action (start, stop, restart, freeze, unfreeze).
     pub action: String,
+    /// How long to wait (in s) before giving up (when force isn't set).
+    pub timeout: i64,
     /// Whether to force the action (for stop and restart).
     pub force: bool,
     /// Whether to store the runtime state (for stop).
     pub stateful: bool,
-    /// How long to wait (in s) before giving up (when force isn't set).
-    pub timeout: i64,
 }
 
 /// `InstancesPost` represents the fields available for a new LXD instance.
@@ -485,24 +505,25 @@ pub struct InstancesPost {
     pub architecture: String,
     /// Instance configuration (see config-keys.tsv).
     pub config: BTreeMap<String, String>,
-    /// Instance description.
-    pub description: String,
     /// Instance devices (see config-keys.tsv).
     pub devices: BTreeMap<String, BTreeMap<String, String>>,
     /// Whether the instance is ephemeral (deleted on shutdown).
     pub ephemeral: bool,
-    /// Cloud instance type (AWS, GCP, Azure, ...) to emulate with limits.
-    pub instance_type: String,
-    /// Instance name.
-    pub name: String,
     /// List of profiles applied to the instance.
     pub profiles: Vec<String>,
     /// If set, instance will be restored to the provided snapshot name.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub restore: String,
-    /// source.
-    pub source: InstanceSource,
     /// Whether the instance currently has saved state on disk.
     pub stateful: bool,
+    /// Instance description.
+    pub description: String,
+    /// Instance name.
+    pub name: String,
+    /// source.
+    pub source: InstanceSource,
+    /// Cloud instance type (AWS, GCP, Azure, ...) to emulate with limits.
+    pub instance_type: String,
     /// type.
     #[serde(rename = "type")]
     pub kind: String,

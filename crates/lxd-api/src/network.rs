@@ -11,36 +11,36 @@ pub struct Network {
     pub config: BTreeMap<String, String>,
     /// Description of the profile.
     pub description: String,
-    /// Cluster members on which the network has been defined.
-    pub locations: Vec<String>,
-    /// Whether this is a LXD managed network.
-    pub managed: bool,
     /// The network name.
     pub name: String,
-    /// The state of the network (for managed network in clusters).
-    pub status: String,
     /// The network type.
     #[serde(rename = "type")]
     pub kind: String,
     /// List of URLs of objects using this profile.
     pub used_by: Vec<String>,
+    /// Whether this is a LXD managed network.
+    pub managed: bool,
+    /// The state of the network (for managed network in clusters).
+    pub status: String,
+    /// Cluster members on which the network has been defined.
+    pub locations: Vec<String>,
 }
 
 /// `NetworkLease` represents a DHCP lease.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct NetworkLease {
-    /// The IP address.
-    pub address: String,
     /// The hostname associated with the record.
     pub hostname: String,
     /// The MAC address.
     pub hwaddr: String,
-    /// What cluster member this record was found on.
-    pub location: String,
+    /// The IP address.
+    pub address: String,
     /// The type of record (static or dynamic).
     #[serde(rename = "type")]
     pub kind: String,
+    /// What cluster member this record was found on.
+    pub location: String,
 }
 
 /// `NetworkPost` represents the fields required to rename a LXD network.
@@ -67,10 +67,6 @@ pub struct NetworkPut {
 pub struct NetworkState {
     /// List of addresses.
     pub addresses: Vec<NetworkStateAddress>,
-    /// bond.
-    pub bond: NetworkStateBond,
-    /// bridge.
-    pub bridge: NetworkStateBridge,
     /// counters.
     pub counters: NetworkStateCounters,
     /// MAC address.
@@ -82,18 +78,22 @@ pub struct NetworkState {
     /// Interface type.
     #[serde(rename = "type")]
     pub kind: String,
+    /// bond.
+    pub bond: Option<NetworkStateBond>,
+    /// bridge.
+    pub bridge: Option<NetworkStateBridge>,
     /// vlan.
-    pub vlan: NetworkStateVlan,
+    pub vlan: Option<NetworkStateVlan>,
 }
 
 /// `NetworkStateAddress` represents a network address.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct NetworkStateAddress {
-    /// IP address.
-    pub address: String,
     /// Address family.
     pub family: String,
+    /// IP address.
+    pub address: String,
     /// IP netmask (CIDR).
     pub netmask: String,
     /// Address scope.
@@ -104,38 +104,38 @@ pub struct NetworkStateAddress {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct NetworkStateBond {
-    /// Delay on link down (ms).
-    pub down_delay: u64,
-    /// List of devices that are part of the bond.
-    pub lower_devices: Vec<String>,
-    /// How often to check for link state (ms).
-    pub mii_frequency: u64,
-    /// Bond link state.
-    pub mii_state: String,
     /// Bonding mode.
     pub mode: String,
     /// Transmit balancing policy.
     pub transmit_policy: String,
     /// Delay on link up (ms).
     pub up_delay: u64,
+    /// Delay on link down (ms).
+    pub down_delay: u64,
+    /// How often to check for link state (ms).
+    pub mii_frequency: u64,
+    /// Bond link state.
+    pub mii_state: String,
+    /// List of devices that are part of the bond.
+    pub lower_devices: Vec<String>,
 }
 
 /// `NetworkStateBridge` represents bridge specific state.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct NetworkStateBridge {
-    /// Delay on port join (ms).
-    pub forward_delay: u64,
     /// Bridge ID.
     pub id: String,
     /// Whether STP is enabled.
     pub stp: bool,
-    /// List of devices that are in the bridge.
-    pub upper_devices: Vec<String>,
+    /// Delay on port join (ms).
+    pub forward_delay: u64,
     /// Default VLAN ID.
     pub vlan_default: u64,
     /// Whether VLAN filtering is enabled.
     pub vlan_filtering: bool,
+    /// List of devices that are in the bridge.
+    pub upper_devices: Vec<String>,
 }
 
 /// `NetworkStateCounters` represents packet counters.

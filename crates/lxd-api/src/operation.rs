@@ -9,28 +9,28 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Operation {
-    /// Type of operation (task, token or websocket).
-    pub class: String,
-    /// Operation creation time.
-    pub created_at: Timestamp,
-    /// Description of the operation.
-    pub description: String,
-    /// Operation error mesage.
-    pub err: String,
     /// UUID of the operation.
     pub id: String,
-    /// What cluster member this record was found on.
-    pub location: String,
-    /// Whether the operation can be canceled.
-    pub may_cancel: bool,
-    /// Operation specific metadata.
-    pub metadata: BTreeMap<String, serde_json::Value>,
-    /// Affected resourcs.
-    pub resources: BTreeMap<String, Vec<String>>,
+    /// Type of operation (task, token or websocket).
+    pub class: String,
+    /// Description of the operation.
+    pub description: String,
+    /// Operation creation time.
+    pub created_at: Timestamp,
+    /// Operation last change.
+    pub updated_at: Timestamp,
     /// Status name.
     pub status: String,
     /// status_code.
     pub status_code: StatusCode,
-    /// Operation last change.
-    pub updated_at: Timestamp,
+    /// Affected resourcs.
+    pub resources: BTreeMap<String, Vec<String>>,
+    /// Operation specific metadata.
+    pub metadata: BTreeMap<String, serde_json::Value>,
+    /// Whether the operation can be canceled.
+    pub may_cancel: bool,
+    /// Operation error mesage.
+    pub err: String,
+    /// What cluster member this record was found on.
+    pub location: String,
 }

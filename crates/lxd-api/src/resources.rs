@@ -9,20 +9,20 @@ use std::collections::BTreeMap;
 pub struct Resources {
     /// cpu.
     pub cpu: ResourcesCpu,
-    /// gpu.
-    pub gpu: ResourcesGpu,
     /// memory.
     pub memory: ResourcesMemory,
+    /// gpu.
+    pub gpu: ResourcesGpu,
     /// network.
     pub network: ResourcesNetwork,
-    /// pci.
-    pub pci: ResourcesPci,
     /// storage.
     pub storage: ResourcesStorage,
-    /// system.
-    pub system: ResourcesSystem,
     /// usb.
     pub usb: ResourcesUsb,
+    /// pci.
+    pub pci: ResourcesPci,
+    /// system.
+    pub system: ResourcesSystem,
 }
 
 /// `ResourcesCPU` represents the cpu resources available on the system.
@@ -43,11 +43,11 @@ pub struct ResourcesCpu {
 pub struct ResourcesCpuCache {
     /// Cache level (usually a number from 1 to 3).
     pub level: u64,
-    /// Size of the cache (in bytes).
-    pub size: u64,
     /// Type of cache (Data, Instruction, Unified, ...).
     #[serde(rename = "type")]
     pub kind: String,
+    /// Size of the cache (in bytes).
+    pub size: u64,
 }
 
 /// `ResourcesCPUCore` represents a CPU core on the system.
@@ -58,32 +58,39 @@ pub struct ResourcesCpuCore {
     pub core: u64,
     /// What die the CPU is a part of (for chiplet designs).
     pub die: u64,
-    /// Current frequency.
-    pub frequency: u64,
     /// List of threads.
     pub threads: Vec<ResourcesCpuThread>,
+    /// Current frequency.
+    #[serde(skip_serializing_if = "crate::wire::is_zero")]
+    pub frequency: u64,
 }
 
 /// `ResourcesCPUSocket` represents a CPU socket on the system.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct ResourcesCpuSocket {
+    /// Product name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Vendor name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub vendor: String,
+    /// Socket number.
+    pub socket: u64,
     /// List of CPU caches.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cache: Vec<ResourcesCpuCache>,
     /// List of CPU cores.
     pub cores: Vec<ResourcesCpuCore>,
     /// Current CPU frequency (Mhz).
+    #[serde(skip_serializing_if = "crate::wire::is_zero")]
     pub frequency: u64,
     /// Minimum CPU frequency (Mhz).
+    #[serde(skip_serializing_if = "crate::wire::is_zero")]
     pub frequency_minimum: u64,
     /// Maximum CPU frequency (Mhz).
+    #[serde(skip_serializing_if = "crate::wire::is_zero")]
     pub frequency_turbo: u64,
-    /// Product name.
-    pub name: String,
-    /// Socket number.
-    pub socket: u64,
-    /// Vendor name.
-    pub vendor: String,
 }
 
 /// `ResourcesCPUThread` represents a CPU thread on the system.
@@ -92,14 +99,14 @@ pub struct ResourcesCpuSocket {
 pub struct ResourcesCpuThread {
     /// Thread ID (used for CPU pinning).
     pub id: i64,
-    /// Whether the thread has been isolated (outside of normal scheduling).
-    pub isolated: bool,
     /// NUMA node the thread is a part of.
     pub numa_node: u64,
-    /// Whether the thread is online (enabled).
-    pub online: bool,
     /// Thread identifier within the core.
     pub thread: u64,
+    /// Whether the thread is online (enabled).
+    pub online: bool,
+    /// Whether the thread has been isolated (outside of normal scheduling).
+    pub isolated: bool,
 }
 
 /// `ResourcesGPU` represents the GPU resources available on the system.
@@ -117,31 +124,43 @@ pub struct ResourcesGpu {
 #[serde(default)]
 pub struct ResourcesGpuCard {
     /// Kernel driver currently associated with the GPU.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub driver: String,
     /// Version of the kernel driver.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub driver_version: String,
     /// drm.
-    pub drm: ResourcesGpuCardDrm,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drm: Option<ResourcesGpuCardDrm>,
+    /// sriov.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sriov: Option<ResourcesGpuCardSriov>,
+    /// nvidia.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nvidia: Option<ResourcesGpuCardNvidia>,
     /// Map of available mediated device profiles.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub mdev: BTreeMap<String, ResourcesGpuCardMdev>,
     /// NUMA node the GPU is a part of.
     pub numa_node: u64,
-    /// nvidia.
-    pub nvidia: ResourcesGpuCardNvidia,
     /// PCI address.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub pci_address: String,
-    /// Name of the product.
-    pub product: String,
-    /// PCI ID of the product.
-    pub product_id: String,
-    /// sriov.
-    pub sriov: ResourcesGpuCardSriov,
-    /// USB address (for USB cards).
-    pub usb_address: String,
     /// Name of the vendor.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub vendor: String,
     /// PCI ID of the vendor.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub vendor_id: String,
+    /// Name of the product.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub product: String,
+    /// PCI ID of the product.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub product_id: String,
+    /// USB address (for USB cards).
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub usb_address: String,
 }
 
 /// `ResourcesGPUCardDRM` represents the Linux DRM configuration of the GPU.
@@ -218,34 +237,35 @@ pub struct ResourcesGpuCardSriov {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct ResourcesMemory {
-    /// Size of memory huge pages (bytes).
-    pub hugepages_size: u64,
+    /// List of NUMA memory nodes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<ResourcesMemoryNode>,
     /// Total of memory huge pages (bytes).
     pub hugepages_total: u64,
     /// Used memory huge pages (bytes).
     pub hugepages_used: u64,
-    /// List of NUMA memory nodes.
-    pub nodes: Vec<ResourcesMemoryNode>,
-    /// Total system memory (bytes).
-    pub total: u64,
+    /// Size of memory huge pages (bytes).
+    pub hugepages_size: u64,
     /// Used system memory (bytes).
     pub used: u64,
+    /// Total system memory (bytes).
+    pub total: u64,
 }
 
 /// `ResourcesMemoryNode` represents the node-specific memory resources available on the system.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct ResourcesMemoryNode {
-    /// Total of memory huge pages (bytes).
-    pub hugepages_total: u64,
-    /// Used memory huge pages (bytes).
-    pub hugepages_used: u64,
     /// NUMA node identifier.
     pub numa_node: u64,
-    /// Total system memory (bytes).
-    pub total: u64,
+    /// Used memory huge pages (bytes).
+    pub hugepages_used: u64,
+    /// Total of memory huge pages (bytes).
+    pub hugepages_total: u64,
     /// Used system memory (bytes).
     pub used: u64,
+    /// Total system memory (bytes).
+    pub total: u64,
 }
 
 /// `ResourcesNetwork` represents the network cards available on the system.
@@ -263,61 +283,80 @@ pub struct ResourcesNetwork {
 #[serde(default)]
 pub struct ResourcesNetworkCard {
     /// Kernel driver currently associated with the card.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub driver: String,
     /// Version of the kernel driver.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub driver_version: String,
-    /// Current firmware version.
-    pub firmware_version: String,
+    /// List of ports on the card.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<ResourcesNetworkCardPort>,
+    /// sriov.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sriov: Option<ResourcesNetworkCardSriov>,
     /// NUMA node the card is a part of.
     pub numa_node: u64,
     /// PCI address (for PCI cards).
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub pci_address: String,
-    /// List of ports on the card.
-    pub ports: Vec<ResourcesNetworkCardPort>,
-    /// Name of the product.
-    pub product: String,
-    /// PCI ID of the product.
-    pub product_id: String,
-    /// sriov.
-    pub sriov: ResourcesNetworkCardSriov,
-    /// USB address (for USB cards).
-    pub usb_address: String,
     /// Name of the vendor.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub vendor: String,
     /// PCI ID of the vendor.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub vendor_id: String,
+    /// Name of the product.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub product: String,
+    /// PCI ID of the product.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub product_id: String,
+    /// Current firmware version.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub firmware_version: String,
+    /// USB address (for USB cards).
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub usb_address: String,
 }
 
 /// `ResourcesNetworkCardPort` represents a network port on the system.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct ResourcesNetworkCardPort {
-    /// MAC address.
-    pub address: String,
-    /// Whether auto negotiation is used.
-    pub auto_negotiation: bool,
     /// Port identifier (interface name).
     pub id: String,
-    /// infiniband.
-    pub infiniband: ResourcesNetworkCardPortInfiniband,
-    /// Whether a link was detected.
-    pub link_detected: bool,
-    /// Duplex type.
-    pub link_duplex: String,
-    /// Current speed (Mbit/s).
-    pub link_speed: u64,
+    /// MAC address.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub address: String,
     /// Port number.
     pub port: u64,
-    /// Current port type.
-    pub port_type: String,
     /// Transport protocol.
     pub protocol: String,
     /// List of supported modes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub supported_modes: Vec<String>,
     /// List of supported port types.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub supported_ports: Vec<String>,
+    /// Current port type.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub port_type: String,
     /// Type of transceiver used.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub transceiver_type: String,
+    /// Whether auto negotiation is used.
+    pub auto_negotiation: bool,
+    /// Whether a link was detected.
+    pub link_detected: bool,
+    /// Current speed (Mbit/s).
+    #[serde(skip_serializing_if = "crate::wire::is_zero")]
+    pub link_speed: u64,
+    /// Duplex type.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub link_duplex: String,
+    /// infiniband.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub infiniband: Option<ResourcesNetworkCardPortInfiniband>,
 }
 
 /// `ResourcesNetworkCardPortInfiniband` represents the Linux Infiniband configuration for the port.
@@ -325,16 +364,22 @@ pub struct ResourcesNetworkCardPort {
 #[serde(default)]
 pub struct ResourcesNetworkCardPortInfiniband {
     /// ISSM device number.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub issm_device: String,
     /// ISSM device name.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub issm_name: String,
     /// MAD device number.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub mad_device: String,
     /// MAD device name.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub mad_name: String,
     /// Verb device number.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub verb_device: String,
     /// Verb device name.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub verb_name: String,
 }
 
@@ -368,20 +413,20 @@ pub struct ResourcesPciDevice {
     pub driver: String,
     /// Version of the kernel driver.
     pub driver_version: String,
-    /// IOMMU group number.
-    pub iommu_group: u64,
     /// NUMA node the card is a part of.
     pub numa_node: u64,
     /// PCI address.
     pub pci_address: String,
-    /// Name of the product.
-    pub product: String,
-    /// PCI ID of the product.
-    pub product_id: String,
     /// Name of the vendor.
     pub vendor: String,
     /// PCI ID of the vendor.
     pub vendor_id: String,
+    /// Name of the product.
+    pub product: String,
+    /// PCI ID of the product.
+    pub product_id: String,
+    /// IOMMU group number.
+    pub iommu_group: u64,
 }
 
 /// `ResourcesStorage` represents the local storage.
@@ -398,131 +443,138 @@ pub struct ResourcesStorage {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct ResourcesStorageDisk {
-    /// Block size.
-    pub block_size: u64,
-    /// Device number.
-    pub device: String,
-    /// Device by-id identifier.
-    pub device_id: String,
-    /// Device by-path identifier.
-    pub device_path: String,
-    /// Current firmware version.
-    pub firmware_version: String,
     /// ID of the disk (device name).
     pub id: String,
+    /// Device number.
+    pub device: String,
     /// Disk model name.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub model: String,
-    /// NUMA node the disk is a part of.
-    pub numa_node: u64,
-    /// List of partitions.
-    pub partitions: Vec<ResourcesStorageDiskPartition>,
-    /// PCI address.
-    pub pci_address: String,
-    /// Whether the disk is read-only.
-    pub read_only: bool,
-    /// Whether the disk is removable (hot-plug).
-    pub removable: bool,
-    /// Rotation speed (RPM).
-    pub rpm: u64,
-    /// Serial number.
-    pub serial: String,
-    /// Total size of the disk (bytes).
-    pub size: u64,
     /// Storage type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// USB address.
-    pub usb_address: String,
+    /// Whether the disk is read-only.
+    pub read_only: bool,
+    /// Total size of the disk (bytes).
+    pub size: u64,
+    /// Whether the disk is removable (hot-plug).
+    pub removable: bool,
     /// WWN identifier.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub wwn: String,
+    /// NUMA node the disk is a part of.
+    pub numa_node: u64,
+    /// Device by-path identifier.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub device_path: String,
+    /// Block size.
+    pub block_size: u64,
+    /// Current firmware version.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub firmware_version: String,
+    /// Rotation speed (RPM).
+    pub rpm: u64,
+    /// Serial number.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub serial: String,
+    /// Device by-id identifier.
+    pub device_id: String,
+    /// List of partitions.
+    pub partitions: Vec<ResourcesStorageDiskPartition>,
+    /// PCI address.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub pci_address: String,
+    /// USB address.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub usb_address: String,
 }
 
 /// `ResourcesStorageDiskPartition` represents a partition on a disk.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct ResourcesStorageDiskPartition {
-    /// Device number.
-    pub device: String,
     /// ID of the partition (device name).
     pub id: String,
-    /// Partition number.
-    pub partition: u64,
+    /// Device number.
+    pub device: String,
     /// Whether the partition is read-only.
     pub read_only: bool,
     /// Size of the partition (bytes).
     pub size: u64,
+    /// Partition number.
+    pub partition: u64,
 }
 
 /// `ResourcesStoragePool` represents the resources available to a given storage pool.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct ResourcesStoragePool {
-    /// inodes.
-    pub inodes: ResourcesStoragePoolInodes,
     /// space.
     pub space: ResourcesStoragePoolSpace,
+    /// inodes.
+    pub inodes: ResourcesStoragePoolInodes,
 }
 
 /// `ResourcesStoragePoolInodes` represents the inodes available to a given storage pool.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct ResourcesStoragePoolInodes {
-    /// Total inodes.
-    pub total: u64,
     /// Used inodes.
     pub used: u64,
+    /// Total inodes.
+    pub total: u64,
 }
 
 /// `ResourcesStoragePoolSpace` represents the space available to a given storage pool.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct ResourcesStoragePoolSpace {
-    /// Total disk space (bytes).
-    pub total: u64,
     /// Used disk space (bytes).
     pub used: u64,
+    /// Total disk space (bytes).
+    pub total: u64,
 }
 
 /// `ResourcesSystem` represents the system.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct ResourcesSystem {
-    /// chassis.
-    pub chassis: ResourcesSystemChassis,
-    /// System family.
-    pub family: String,
-    /// firmware.
-    pub firmware: ResourcesSystemFirmware,
-    /// motherboard.
-    pub motherboard: ResourcesSystemMotherboard,
-    /// System model.
-    pub product: String,
-    /// System serial number.
-    pub serial: String,
-    /// System nanufacturer SKU LENOVO_MT_20HR_BU_Think_FM_ThinkPad X1 Carbon 5th.
-    pub sku: String,
-    /// System type (unknown, physical, virtual-machine, container, ...).
-    #[serde(rename = "type")]
-    pub kind: String,
     /// System UUID.
     pub uuid: String,
     /// System vendor.
     pub vendor: String,
+    /// System model.
+    pub product: String,
+    /// System family.
+    pub family: String,
     /// System version.
     pub version: String,
+    /// System nanufacturer SKU LENOVO_MT_20HR_BU_Think_FM_ThinkPad X1 Carbon 5th.
+    pub sku: String,
+    /// System serial number.
+    pub serial: String,
+    /// System type (unknown, physical, virtual-machine, container, ...).
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// firmware.
+    pub firmware: Option<ResourcesSystemFirmware>,
+    /// chassis.
+    pub chassis: Option<ResourcesSystemChassis>,
+    /// motherboard.
+    pub motherboard: Option<ResourcesSystemMotherboard>,
 }
 
 /// `ResourcesSystemChassis` represents the system chassis.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct ResourcesSystemChassis {
-    /// Chassis serial number.
-    pub serial: String,
+    /// Chassis vendor.
+    pub vendor: String,
     /// Chassis type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Chassis vendor.
-    pub vendor: String,
+    /// Chassis serial number.
+    pub serial: String,
     /// Chassis version/revision.
     pub version: String,
 }
@@ -531,10 +583,10 @@ pub struct ResourcesSystemChassis {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct ResourcesSystemFirmware {
-    /// Firmware build date.
-    pub date: String,
     /// Firmware vendor.
     pub vendor: String,
+    /// Firmware build date.
+    pub date: String,
     /// Firmware version.
     pub version: String,
 }
@@ -543,12 +595,12 @@ pub struct ResourcesSystemFirmware {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct ResourcesSystemMotherboard {
+    /// Motherboard vendor.
+    pub vendor: String,
     /// Motherboard model.
     pub product: String,
     /// Motherboard serial number.
     pub serial: String,
-    /// Motherboard vendor.
-    pub vendor: String,
     /// Motherboard version/revision.
     pub version: String,
 }

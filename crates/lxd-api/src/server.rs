@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Server {
+    /// Server configuration map (see config-keys.tsv).
+    pub config: BTreeMap<String, serde_json::Value>,
     /// List of supported API extensions.
     pub api_extensions: Vec<String>,
     /// Support status of the current API (one of "devel", "stable" or "deprecated").
@@ -15,14 +17,12 @@ pub struct Server {
     pub api_version: String,
     /// Whether the client is trusted (one of "trusted" or "untrusted").
     pub auth: String,
-    /// List of supported authentication methods.
-    pub auth_methods: Vec<String>,
-    /// Server configuration map (see config-keys.tsv).
-    pub config: BTreeMap<String, serde_json::Value>,
-    /// environment.
-    pub environment: ServerEnvironment,
     /// Whether the server is public-only (only public endpoints are implemented).
     pub public: bool,
+    /// List of supported authentication methods.
+    pub auth_methods: Vec<String>,
+    /// environment.
+    pub environment: ServerEnvironment,
 }
 
 /// `ServerEnvironment` represents the read-only environment fields of a LXD server.
@@ -63,6 +63,9 @@ pub struct ServerEnvironment {
     pub server: String,
     /// Whether the server is part of a cluster.
     pub server_clustered: bool,
+    /// How events travel between members (`full-mesh` without a cluster).
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub server_event_mode: String,
     /// Server hostname.
     pub server_name: String,
     /// PID of the LXD process.
@@ -71,10 +74,10 @@ pub struct ServerEnvironment {
     pub server_version: String,
     /// List of active storage drivers (separate by " | ").
     pub storage: String,
-    /// List of supported storage drivers.
-    pub storage_supported_drivers: Vec<ServerStorageDriverInfo>,
     /// List of active storage driver versions (separate by " | ").
     pub storage_version: String,
+    /// List of supported storage drivers.
+    pub storage_supported_drivers: Vec<ServerStorageDriverInfo>,
 }
 
 /// `ServerPut` represents the modifiable fields of a LXD server configuration.
@@ -92,12 +95,12 @@ pub struct ServerStorageDriverInfo {
     /// Name of the driver.
     #[serde(rename = "Name")]
     pub name: String,
-    /// Whether the driver has remote volumes.
-    #[serde(rename = "Remote")]
-    pub remote: bool,
     /// Version of the driver.
     #[serde(rename = "Version")]
     pub version: String,
+    /// Whether the driver has remote volumes.
+    #[serde(rename = "Remote")]
+    pub remote: bool,
 }
 
 /// `ServerUntrusted` represents a LXD server for an untrusted client.
@@ -112,8 +115,8 @@ pub struct ServerUntrusted {
     pub api_version: String,
     /// Whether the client is trusted (one of "trusted" or "untrusted").
     pub auth: String,
-    /// List of supported authentication methods.
-    pub auth_methods: Vec<String>,
     /// Whether the server is public-only (only public endpoints are implemented).
     pub public: bool,
+    /// List of supported authentication methods.
+    pub auth_methods: Vec<String>,
 }

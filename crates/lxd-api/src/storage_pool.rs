@@ -11,16 +11,16 @@ pub struct StoragePool {
     pub config: BTreeMap<String, String>,
     /// Description of the storage pool.
     pub description: String,
-    /// Storage pool driver (btrfs, ceph, cephfs, dir, lvm or zfs).
-    pub driver: String,
-    /// Cluster members on which the storage pool has been defined.
-    pub locations: Vec<String>,
     /// Storage pool name.
     pub name: String,
-    /// Pool status (Pending, Created, Errored or Unknown).
-    pub status: String,
+    /// Storage pool driver (btrfs, ceph, cephfs, dir, lvm or zfs).
+    pub driver: String,
     /// List of URLs of objects using this storage pool.
     pub used_by: Vec<String>,
+    /// Pool status (Pending, Created, Errored or Unknown).
+    pub status: String,
+    /// Cluster members on which the storage pool has been defined.
+    pub locations: Vec<String>,
 }
 
 /// `StoragePoolPut` represents the modifiable fields of a LXD storage pool.
@@ -41,8 +41,8 @@ pub struct StoragePoolsPost {
     pub config: BTreeMap<String, String>,
     /// Description of the storage pool.
     pub description: String,
-    /// Storage pool driver (btrfs, ceph, cephfs, dir, lvm or zfs).
-    pub driver: String,
     /// Storage pool name.
     pub name: String,
+    /// Storage pool driver (btrfs, ceph, cephfs, dir, lvm or zfs).
+    pub driver: String,
 }

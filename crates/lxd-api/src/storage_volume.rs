@@ -51,21 +51,27 @@ pub struct StoragePoolVolumeBackupsPost {
 pub struct StorageVolume {
     /// Storage volume configuration map (see config-keys.tsv).
     pub config: BTreeMap<String, String>,
-    /// Volume content type (filesystem or block).
-    pub content_type: String,
     /// Description of the storage volume.
     pub description: String,
-    /// What cluster member this record was found on.
-    pub location: String,
+    /// Name of a snapshot to restore.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub restore: String,
     /// Volume name.
     pub name: String,
-    /// Name of a snapshot to restore.
-    pub restore: String,
     /// Volume type.
     #[serde(rename = "type")]
     pub kind: String,
     /// List of URLs of objects using this storage volume.
     pub used_by: Vec<String>,
+    /// What cluster member this record was found on.
+    pub location: String,
+    /// Volume content type (filesystem or block).
+    pub content_type: String,
+    /// Project of the volume.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub project: String,
+    /// When the volume was made; zero when unknown.
+    pub created_at: Timestamp,
 }
 
 /// `StorageVolumePost` represents the fields required to rename a LXD storage pool volume.
@@ -105,6 +111,7 @@ pub struct StorageVolumePut {
     /// Description of the storage volume.
     pub description: String,
     /// Name of a snapshot to restore.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub restore: String,
 }
 
@@ -186,7 +193,7 @@ pub struct StorageVolumeSource {
 #[serde(default)]
 pub struct StorageVolumeState {
     /// usage.
-    pub usage: StorageVolumeStateUsage,
+    pub usage: Option<StorageVolumeStateUsage>,
 }
 
 /// `StorageVolumeStateUsage` represents the disk usage of a volume.
@@ -195,6 +202,9 @@ pub struct StorageVolumeState {
 pub struct StorageVolumeStateUsage {
     /// Used space in bytes.
     pub used: u64,
+    /// Size of the volume in bytes; 0 when it has no limit.
+    #[serde(skip_serializing_if = "crate::wire::is_zero")]
+    pub total: i64,
 }
 
 /// `StorageVolumesPost` represents the fields of a new LXD storage pool volume.
@@ -203,17 +213,18 @@ pub struct StorageVolumeStateUsage {
 pub struct StorageVolumesPost {
     /// Storage volume configuration map (see config-keys.tsv).
     pub config: BTreeMap<String, String>,
-    /// Volume content type (filesystem or block).
-    pub content_type: String,
     /// Description of the storage volume.
     pub description: String,
+    /// Name of a snapshot to restore.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub restore: String,
     /// Volume name.
     pub name: String,
-    /// Name of a snapshot to restore.
-    pub restore: String,
-    /// source.
-    pub source: StorageVolumeSource,
     /// Volume type (container, custom, image or virtual-machine).
     #[serde(rename = "type")]
     pub kind: String,
+    /// source.
+    pub source: StorageVolumeSource,
+    /// Volume content type (filesystem or block).
+    pub content_type: String,
 }

@@ -11,6 +11,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Timestamp(pub DateTime<FixedOffset>);
 
 impl Timestamp {
+    /// Name under which serde sees this type.
+    pub const NAME: &'static str = "Timestamp";
+
     /// `0001-01-01T00:00:00Z`, which stands for "never" or "unknown".
     pub fn zero() -> Self {
         Self(Utc.with_ymd_and_hms(1, 1, 1, 0, 0, 0).single().expect("a valid constant date").fixed_offset())
@@ -78,7 +81,8 @@ impl FromStr for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(self)
+        // The name lets a YAML writer tell a time from a text.
+        s.serialize_newtype_struct(Self::NAME, &self.to_string())
     }
 }
 

@@ -7,29 +7,29 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Warning {
-    /// The number of times this warning occurred.
-    pub count: i64,
-    /// The entity affected by this warning.
-    pub entity_url: String,
-    /// The first time this warning occurred.
-    pub first_seen_at: Timestamp,
-    /// The warning message.
-    pub last_message: String,
-    /// The last time this warning occurred.
-    pub last_seen_at: Timestamp,
+    /// Status of the warning (new, acknowledged, or resolved).
+    pub status: String,
+    /// UUID of the warning.
+    pub uuid: String,
     /// What cluster member this warning occurred on.
     pub location: String,
     /// The project the warning occurred in.
     pub project: String,
-    /// The severity of this warning.
-    pub severity: String,
-    /// Status of the warning (new, acknowledged, or resolved).
-    pub status: String,
     /// Type type of warning.
     #[serde(rename = "type")]
     pub kind: String,
-    /// UUID of the warning.
-    pub uuid: String,
+    /// The number of times this warning occurred.
+    pub count: i64,
+    /// The first time this warning occurred.
+    pub first_seen_at: Timestamp,
+    /// The last time this warning occurred.
+    pub last_seen_at: Timestamp,
+    /// The warning message.
+    pub last_message: String,
+    /// The severity of this warning.
+    pub severity: String,
+    /// The entity affected by this warning.
+    pub entity_url: String,
 }
 
 /// `WarningPut` represents the modifiable fields of a warning.

@@ -31,6 +31,16 @@ fn drop_nulls(value: &mut Value) {
     }
 }
 
+/// For members that the reference leaves out when they are false.
+pub(crate) fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// For members that the reference leaves out when they are zero.
+pub(crate) fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
