@@ -6,9 +6,13 @@
 
 pub mod architecture;
 pub mod config;
+mod devices;
+pub mod instances;
 pub mod journal;
 pub mod nodes;
+pub mod profiles;
 pub mod projects;
+pub mod used_by;
 
 mod db;
 mod error;
