@@ -1,1 +1,5 @@
-//! lxd-instance
+//! The instance model: keys, profile expansion, devices, templates. Knows neither the database nor the host.
+
+pub mod expand;
+
+pub use expand::{Config, Devices, expand_config, expand_devices};
