@@ -1,6 +1,7 @@
 //! Who sends a request.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use lxd_api::event::EventRequestor;
 
@@ -20,6 +21,8 @@ pub enum Peer {
     Tls {
         /// Hexadecimal fingerprint of the leaf certificate.
         fingerprint: Option<String>,
+        /// The certificate itself (DER); the client proved that it holds the key.
+        certificate: Option<Arc<[u8]>>,
         /// Its address.
         address: SocketAddr,
     },
@@ -44,12 +47,61 @@ impl Caller {
         Self { peer: Peer::Daemon, trusted: true, projects: None }
     }
 
+    /// Somebody with access to the unix socket, who may do everything (manual 3.1.4).
+    pub fn local(uid: u32, gid: u32, pid: i32) -> Self {
+        Self { peer: Peer::Unix { uid, gid, pid }, trusted: true, projects: None }
+    }
+
+    /// True for callers without any limit: they may configure the server.
+    pub fn is_admin(&self) -> bool {
+        self.trusted && self.projects.is_none()
+    }
+
+    /// True for root on the unix socket, the only caller of `/internal`.
+    pub fn is_root(&self) -> bool {
+        matches!(self.peer, Peer::Unix { uid: 0, .. })
+    }
+
+    /// True when objects of the project may be shown to this caller.
+    pub fn sees(&self, project: &str) -> bool {
+        let limits = self.projects.as_ref();
+        self.trusted && limits.is_none_or(|projects| projects.iter().any(|name| name == project))
+    }
+
+    /// `unix` or `tls`, as in the log.
+    pub fn protocol(&self) -> &'static str {
+        match self.peer {
+            Peer::Unix { .. } | Peer::Daemon => "unix",
+            Peer::Tls { .. } => "tls",
+        }
+    }
+
+    /// The address of a TLS client; `@` on the unix socket.
+    pub fn address(&self) -> String {
+        match &self.peer {
+            Peer::Unix { .. } | Peer::Daemon => "@".to_owned(),
+            Peer::Tls { address, .. } => address.to_string(),
+        }
+    }
+
+    /// The user's name, or the fingerprint of the client's certificate.
+    pub fn username(&self) -> String {
+        self.requestor().map(|requestor| requestor.username).unwrap_or_default()
+    }
+
+    /// True when both are the same client: what one created, the other may join (rule R10).
+    pub fn is_same_client(&self, requestor: &EventRequestor) -> bool {
+        self.requestor().is_some_and(|own| {
+            own.protocol == requestor.protocol && own.username == requestor.username
+        })
+    }
+
     /// Name of this identity: what binds secrets to their creator.
     pub fn identity(&self) -> String {
         match &self.peer {
             Peer::Unix { uid, .. } => format!("unix:{uid}"),
             Peer::Tls { fingerprint: Some(fingerprint), .. } => format!("tls:{fingerprint}"),
-            Peer::Tls { fingerprint: None, address } => format!("address:{}", address.ip()),
+            Peer::Tls { fingerprint: None, address, .. } => format!("address:{}", address.ip()),
             Peer::Daemon => "daemon".to_owned(),
         }
     }
@@ -62,7 +114,7 @@ impl Caller {
                 protocol: "unix".to_owned(),
                 address: "@".to_owned(),
             }),
-            Peer::Tls { fingerprint, address } => Some(EventRequestor {
+            Peer::Tls { fingerprint, address, .. } => Some(EventRequestor {
                 username: fingerprint.clone().unwrap_or_default(),
                 protocol: "tls".to_owned(),
                 address: address.to_string(),

@@ -4,4 +4,4 @@ pub mod caller;
 pub mod permit;
 
 pub use caller::{Caller, Peer};
-pub use permit::Permit;
+pub use permit::{Level, Permit, authorize, authorize_server, denied};

@@ -1,1 +1,22 @@
-//! lxd-server
+//! HTTP in front of the core: listeners, route table, replies (architecture section 3). No rule lives here.
+//!
+//! A handler is `async fn(Ctx) -> Result<Reply>`: it parses, calls the core, replies.
+
+pub mod api;
+pub mod body;
+pub mod connection;
+pub mod ctx;
+pub mod dispatch;
+pub mod error;
+pub mod etag;
+pub mod listener;
+pub mod path;
+pub mod reply;
+pub mod router;
+pub mod routes;
+pub mod ws;
+
+pub use ctx::{Collection, Ctx};
+pub use dispatch::Service;
+pub use lxd_types::{Error, Result};
+pub use reply::Reply;

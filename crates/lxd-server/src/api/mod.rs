@@ -1,0 +1,5 @@
+//! One module per entity, named like the URL. Each has `routes()`, the rows of the route table, and its
+//! handlers.
+
+pub mod operations;
+pub mod root;

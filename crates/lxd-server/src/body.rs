@@ -1,0 +1,103 @@
+//! Reading of request bodies, with limits.
+
+use std::io;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, TryStreamExt};
+use http_body_util::{BodyExt, BodyStream};
+use hyper::body::{Body, Incoming};
+use lxd_types::{Error, Result};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// The longest JSON body that is read, in bytes. Longer ones answer 413.
+pub const JSON_LIMIT: usize = 4 * 1024 * 1024;
+
+/// Reads a whole body of at most `limit` bytes.
+///
+/// # Errors
+/// Too large, or the client went away.
+pub async fn read(mut body: Incoming, limit: usize) -> Result<Bytes> {
+    let too_large = || Error::too_large(format!("The request body is larger than {limit} bytes"));
+    if body.size_hint().lower() > limit as u64 {
+        return Err(too_large());
+    }
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Error::bad_request(format!("Failed to read body: {error}")))?;
+        if let Ok(data) = frame.into_data() {
+            if whole.len() + data.len() > limit {
+                return Err(too_large());
+            }
+            whole.extend_from_slice(&data);
+        }
+    }
+    Ok(whole.freeze())
+}
+
+/// Parses a JSON object; every body of the API is one, and `null` stands for an empty one.
+///
+/// # Errors
+/// Bad request with the parser's words.
+pub fn json<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
+    let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
+    if first == Some(&b'[') {
+        // A struct would take its members from an array, one by one.
+        return Err(Error::bad_request("json: cannot unmarshal array into an object"));
+    }
+    lxd_api::from_json(text).map_err(|error| Error::bad_request(error.to_string()))
+}
+
+/// The body as a stream of blocks, e.g. to hash and unpack an image while it arrives. The stream ends with
+/// an error when the client goes away: what was written so far must then be removed.
+pub fn stream(body: Incoming) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    let frames = TryStreamExt::map_err(BodyStream::new(body), io::Error::other);
+    frames.try_filter_map(|frame| async move { Ok(frame.into_data().ok()) })
+}
+
+/// Applies a PATCH body to the fields of an object: a member that is given replaces the present one, but
+/// maps (`config`, `devices`) are merged key by key (manual 3.5.1).
+///
+/// # Errors
+/// The body is no JSON object, or a member has the wrong type.
+pub fn patch<T: Serialize + DeserializeOwned>(present: &T, text: &[u8]) -> Result<T> {
+    json::<T>(text)?;
+    let changes: Value = json(text)?;
+    let mut object =
+        serde_json::to_value(present).map_err(|error| Error::internal(error.to_string()))?;
+    let (Value::Object(object_members), Value::Object(changes)) = (&mut object, changes) else {
+        return json(text);
+    };
+    for (name, change) in changes {
+        match (object_members.get_mut(&name), change) {
+            (Some(Value::Object(present)), Value::Object(change)) => present.extend(change),
+            (_, change) => {
+                object_members.insert(name, change);
+            }
+        }
+    }
+    serde_json::from_value(object).map_err(|error| Error::bad_request(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lxd_api::profile::ProfilePut;
+
+    #[test]
+    fn a_patch_merges_maps_and_replaces_the_rest() {
+        let present: ProfilePut =
+            json(br#"{"config":{"a":"1","b":"2"},"description":"old","devices":{"d":{"type":"none"}}}"#)
+                .unwrap();
+        let new = patch(&present, br#"{"config":{"b":"3"},"devices":{"e":{"type":"disk"}}}"#).unwrap();
+        let expected: ProfilePut = json(
+            br#"{"config":{"a":"1","b":"3"},"description":"old",
+                "devices":{"d":{"type":"none"},"e":{"type":"disk"}}}"#,
+        )
+        .unwrap();
+        assert_eq!(new, expected);
+        assert_eq!(patch(&present, br#"{"description":"new"}"#).unwrap().description, "new");
+        assert!(patch(&present, b"[]").is_err() && patch(&present, br#"{"config":1}"#).is_err());
+    }
+}

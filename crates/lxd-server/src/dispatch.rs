@@ -1,0 +1,161 @@
+//! From a parsed HTTP request to a response: route, access rule, handler, log.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::FutureExt;
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
+use lxd_auth::{Caller, Peer};
+use lxd_core::SharedCore;
+use lxd_types::names::ProjectName;
+use lxd_types::{Error, Result};
+use tracing::Instrument;
+
+use crate::ctx::{Collection, Ctx};
+use crate::reply::{Body, Reply};
+use crate::router::{Found, Router};
+use crate::routes::{self, Access, Route};
+use crate::path;
+
+/// The API of one daemon; shared by all listeners.
+pub struct Service {
+    core: SharedCore,
+    router: Router,
+    requests: AtomicU64,
+}
+
+impl Service {
+    /// The API over a core, with the whole route table.
+    pub fn new(core: SharedCore) -> Self {
+        Self { core, router: Router::new(routes::routes()), requests: AtomicU64::new(0) }
+    }
+
+    /// The core.
+    pub fn core(&self) -> &SharedCore {
+        &self.core
+    }
+
+    /// Answers one request. Never fails: errors and panics become envelopes.
+    pub async fn call(&self, caller: Arc<Caller>, request: Request<Incoming>) -> Response<Body> {
+        let result = self.route(caller, request).await;
+        match result {
+            Ok(reply) => reply.into_response(),
+            Err(error) => Reply::error(&error).into_response(),
+        }
+    }
+
+    async fn route(&self, caller: Arc<Caller>, request: Request<Incoming>) -> Result<Reply> {
+        if let Some(reply) = unusual_method(request.method())? {
+            return Ok(reply);
+        }
+        let (route, collection, params) = match self.router.find(request.method(), request.uri().path()) {
+            Found::Route { route, collection, params } => (route.clone(), collection, params),
+            Found::OtherMethods => return Err(Error::not_implemented("not implemented")),
+            Found::Nothing => {
+                tracing::info!(method = %request.method(), url = %request.uri(), "Sending top level 404");
+                return Err(Error::not_found("not found"));
+            }
+            Found::Malformed => return Err(Error::bad_request("Invalid path")),
+        };
+        let cx = self.context(caller, request, collection, params)?;
+        check(route.access, &cx)?;
+        refuse_foreign_pages(&cx)?;
+        tracing::debug!(
+            ip = cx.caller.address(),
+            method = %cx.method(),
+            protocol = cx.caller.protocol(),
+            url = %cx.uri(),
+            username = cx.caller.username(),
+            request = cx.id,
+            "Handling API request"
+        );
+        self.run(route, cx).await
+    }
+
+    fn context(
+        &self,
+        caller: Arc<Caller>,
+        request: Request<Incoming>,
+        collection: Collection,
+        params: Vec<(&'static str, String)>,
+    ) -> Result<Ctx> {
+        let (parts, body) = request.into_parts();
+        let query = parts.uri.query().map(path::query).unwrap_or_default();
+        let project = query.iter().find(|(key, value)| key == "project" && !value.is_empty());
+        let project = match project {
+            None => ProjectName::default_project(),
+            Some((_, name)) => name.parse().map_err(|_| Error::not_found("Project not found"))?,
+        };
+        Ok(Ctx {
+            core: self.core.clone(),
+            caller,
+            project,
+            id: self.requests.fetch_add(1, Ordering::Relaxed),
+            collection,
+            params,
+            query,
+            request: Request::from_parts(parts, ()),
+            body: Some(body),
+        })
+    }
+
+    /// Reading requests run in the connection's task. What may change something runs in a task of the
+    /// daemon, so that a client that goes away never leaves it half done.
+    async fn run(&self, route: Arc<Route>, cx: Ctx) -> Result<Reply> {
+        let reads = cx.method() == Method::GET || cx.method() == Method::HEAD;
+        if reads {
+            let handler = AssertUnwindSafe(async { (route.handler)(cx).await });
+            return handler.catch_unwind().await.unwrap_or_else(|panic| Err(panicked(&*panic)));
+        }
+        let span = tracing::info_span!("request", request = cx.id, project = %cx.project);
+        let core = self.core.clone();
+        core.run(route.path, async move { (route.handler)(cx).await }.instrument(span)).await
+    }
+}
+
+/// The reference knows six methods; anything else is told so, and OPTIONS is answered with nothing.
+fn unusual_method(method: &Method) -> Result<Option<Reply>> {
+    match *method {
+        Method::GET | Method::PUT | Method::POST | Method::DELETE | Method::PATCH | Method::HEAD => Ok(None),
+        Method::OPTIONS => Ok(Some(Reply::response(Response::new(http_body_util::Full::default())))),
+        _ => Err(Error::not_found(format!("Method {:?} not found", method.as_str()))),
+    }
+}
+
+fn check(access: Access, cx: &Ctx) -> Result<()> {
+    let allowed = match access {
+        Access::Anyone => true,
+        Access::Trusted => cx.caller.trusted,
+        Access::Project(level) => return lxd_auth::authorize(&cx.caller, &cx.project, level).map(drop),
+        Access::Server => cx.caller.is_admin(),
+        Access::Root => cx.caller.is_root(),
+    };
+    if allowed { Ok(()) } else { Err(lxd_auth::denied()) }
+}
+
+/// A browser sends the client certificate by itself, whatever page asks for it: requests of pages of
+/// other origins are refused, websocket handshakes too (security.md D5).
+fn refuse_foreign_pages(cx: &Ctx) -> Result<()> {
+    if matches!(cx.caller.peer, Peer::Unix { .. }) {
+        return Ok(());
+    }
+    let site_is_own = cx.header("sec-fetch-site").is_none_or(|site| matches!(site, "same-origin" | "none"));
+    let origin_is_own = cx.headers().get("origin").is_none_or(|origin| {
+        let host = cx.headers().get("host").map(http::HeaderValue::as_bytes);
+        origin.as_bytes().strip_prefix(b"https://") == host && host.is_some()
+    });
+    if site_is_own && origin_is_own { Ok(()) } else { Err(lxd_auth::denied()) }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Error {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    tracing::error!(panic = text, "A request panicked");
+    Error::internal("Internal error, see the server's log")
+}
