@@ -91,9 +91,8 @@ impl Caller {
 
     /// True when both are the same client: what one created, the other may join (rule R10).
     pub fn is_same_client(&self, requestor: &EventRequestor) -> bool {
-        self.requestor().is_some_and(|own| {
-            own.protocol == requestor.protocol && own.username == requestor.username
-        })
+        self.requestor()
+            .is_some_and(|own| own.protocol == requestor.protocol && own.username == requestor.username)
     }
 
     /// Name of this identity: what binds secrets to their creator.

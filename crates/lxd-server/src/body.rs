@@ -64,8 +64,7 @@ pub fn stream(body: Incoming) -> impl Stream<Item = io::Result<Bytes>> + Send + 
 pub fn patch<T: Serialize + DeserializeOwned>(present: &T, text: &[u8]) -> Result<T> {
     json::<T>(text)?;
     let changes: Value = json(text)?;
-    let mut object =
-        serde_json::to_value(present).map_err(|error| Error::internal(error.to_string()))?;
+    let mut object = serde_json::to_value(present).map_err(|error| Error::internal(error.to_string()))?;
     let (Value::Object(object_members), Value::Object(changes)) = (&mut object, changes) else {
         return json(text);
     };

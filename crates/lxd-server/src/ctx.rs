@@ -89,9 +89,8 @@ impl Ctx {
 
     /// True when a query parameter is `true`, `1` or the like.
     pub fn query_bool(&self, name: &str) -> bool {
-        self.query(name).is_some_and(|value| {
-            matches!(value.to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "on")
-        })
+        self.query(name)
+            .is_some_and(|value| matches!(value.to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "on"))
     }
 
     /// `?recursion=`: 0 (URLs), 1 (objects), 2 (objects with state). What is no number counts as 0.

@@ -15,10 +15,10 @@ use lxd_types::{Error, Result};
 use tracing::Instrument;
 
 use crate::ctx::{Collection, Ctx};
+use crate::path;
 use crate::reply::{Body, Reply};
 use crate::router::{Found, Router};
 use crate::routes::{self, Access, Route};
-use crate::path;
 
 /// The API of one daemon; shared by all listeners.
 pub struct Service {

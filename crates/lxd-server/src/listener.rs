@@ -29,8 +29,7 @@ pub async fn bind_unix(path: &Path, group: Option<u32>) -> Result<UnixListener> 
     if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
         std::fs::remove_file(path).context("Failed to remove the old socket")?;
     }
-    let listener = UnixListener::bind(path)
-        .context(format!("Failed to listen on {}", path.display()))?;
+    let listener = UnixListener::bind(path).context(format!("Failed to listen on {}", path.display()))?;
     own(path, group).context(format!("Failed to set the owner of {}", path.display()))?;
     Ok(listener)
 }
