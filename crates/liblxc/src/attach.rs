@@ -5,7 +5,7 @@
 //! written only after `attach` has answered with a pid; after a failure the pipe is closed, the process ends without
 //! having run anything, and it is tried again.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{c_char, c_int, c_void};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use liblxc_sys::{
@@ -30,7 +30,7 @@ pub struct AttachOptions<'a> {
     pub uid: u32,
     /// Group id inside the container.
     pub gid: u32,
-    /// Working directory inside the container.
+    /// Working directory inside the container; `/` is taken when it cannot be entered.
     pub cwd: &'a str,
     /// Descriptor that becomes the program's standard input.
     pub stdin: RawFd,
@@ -47,6 +47,7 @@ struct Payload {
     run: lxc_attach_exec_t,
     gate: RawFd,
     writer: RawFd,
+    cwd: *const c_char,
     terminal: bool,
 }
 
@@ -62,7 +63,12 @@ unsafe extern "C" fn run_when_told(payload: *mut c_void) -> c_int {
         if libc::read(payload.gate, (&raw mut byte).cast(), 1) != 1 {
             return 125;
         }
-        libc::close(payload.gate);
+        // Every descriptor of ours goes before any path of the container is resolved: `/proc/self/fd/N` as working
+        // directory must not name a directory of the host (CVE-2024-21626).
+        libc::close_range(3, u32::MAX, 0);
+        if libc::chdir(payload.cwd) != 0 {
+            libc::chdir(c"/".as_ptr());
+        }
         // A new session in any case: no process of ours shares a terminal with the container (TIOCSTI).
         libc::setsid();
         if payload.terminal && libc::ioctl(0, libc::TIOCSCTTY, 0) != 0 {
@@ -72,7 +78,6 @@ unsafe extern "C" fn run_when_told(payload: *mut c_void) -> c_int {
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
         libc::signal(libc::SIGPIPE, libc::SIG_DFL);
-        libc::close_range(3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC.cast_signed());
         (payload.run)((&raw const payload.command).cast_mut().cast())
     }
 }
@@ -110,13 +115,14 @@ impl Container {
             run: self.lxc.library.lxc_attach_run_command,
             gate: gate.as_raw_fd(),
             writer: writer.as_raw_fd(),
+            cwd: cwd.as_ptr(),
             terminal: options.terminal,
         };
         let mut raw = lxc_attach_options_t {
             attach_flags: LXC_ATTACH_DEFAULT,
             namespaces: -1,
             personality: -1,
-            initial_cwd: cwd.as_ptr().cast_mut(),
+            initial_cwd: c"/".as_ptr().cast_mut(), // The real one is entered in `run_when_told`.
             uid: options.uid,
             gid: options.gid,
             env_policy: LXC_ATTACH_CLEAR_ENV,

@@ -1,3 +1,24 @@
-//! lxd-helper
+//! `lxd-helper`: what the daemon does in processes of its own, because it forks, enters namespaces or reads foreign input.
+//!
+//! Small on purpose (no async runtime, no database, no TLS): as the container's monitor one copy stays beside every
+//! running container. The first argument names the job; all but `hook` read it as a frame from the socket that is
+//! standard input and answer with frames there (`lxd_types::helper`).
 
-fn main() {}
+mod exec;
+mod forkstart;
+mod link;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    let subcommand = arguments.next().unwrap_or_default();
+    match subcommand.to_str() {
+        Some("forkstart") => link::serve(forkstart::run),
+        Some("exec") => link::serve(exec::run),
+        _ => {
+            eprintln!("This program is started by the LXD daemon; it is of no use by hand.");
+            ExitCode::from(2)
+        }
+    }
+}

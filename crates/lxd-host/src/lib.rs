@@ -1,10 +1,6 @@
-//! The host behind narrow doors: child processes ([`runner`]), the kernel's network configuration
-//! ([`netlink`]) and its settings ([`sysctl`]).
+//! The host behind narrow doors: child processes ([`runner`]), our own small helper ([`helper`]), the kernel's
+//! network configuration ([`netlink`]) and its settings ([`sysctl`]).
 //!
 //! Nothing here knows instances, networks or pools: the drivers say what they want, this crate does it.
 
-pub mod netlink;
-pub mod runner;
-pub mod sysctl;
-
-pub use runner::{Cmd, CmdError, Detached, Input, Output, OutputTo, RealRunner, Runner};
+pub mod helper;

@@ -24,26 +24,55 @@ pub const MAX_FDS: usize = 16;
 /// # Errors
 /// As `sendmsg`; [`io::ErrorKind::InvalidInput`] when it is too large.
 pub fn send(socket: &UnixStream, data: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
-    let length = u32::try_from(data.len()).ok().filter(|_| data.len() <= MAX_FRAME && fds.len() <= MAX_FDS);
-    let Some(length) = length else { return Err(io::Error::from(io::ErrorKind::InvalidInput)) };
+    let head = head(data)?;
+    let sent = send_part(socket.as_fd(), &head, data, fds)?;
+    // A stream may take only a part; the descriptors went with the first byte.
+    (&*socket).write_all(&head[sent.min(head.len())..])?;
+    (&*socket).write_all(&data[sent.saturating_sub(head.len())..])
+}
+
+/// The length in front of a frame.
+///
+/// # Errors
+/// [`io::ErrorKind::InvalidInput`] when it is too large.
+pub fn head(data: &[u8]) -> io::Result<[u8; 4]> {
+    match u32::try_from(data.len()) {
+        Ok(length) if data.len() <= MAX_FRAME => Ok(length.to_le_bytes()),
+        _ => Err(io::Error::from(io::ErrorKind::InvalidInput)),
+    }
+}
+
+/// The length that a received head names.
+///
+/// # Errors
+/// [`io::ErrorKind::InvalidData`] when it is too large.
+pub fn length(head: [u8; 4]) -> io::Result<usize> {
+    let length = u32::from_le_bytes(head) as usize;
+    if length > MAX_FRAME { Err(io::Error::from(io::ErrorKind::InvalidData)) } else { Ok(length) }
+}
+
+/// One `sendmsg` of head, data and descriptors; answers how many bytes the socket took (at least one).
+///
+/// # Errors
+/// As `sendmsg`.
+pub fn send_part(
+    socket: BorrowedFd<'_>,
+    head: &[u8; 4],
+    data: &[u8],
+    fds: &[BorrowedFd<'_>],
+) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
         return Err(io::Error::from(io::ErrorKind::InvalidInput));
     }
-    let head = length.to_le_bytes();
-    let parts = [IoSlice::new(&head), IoSlice::new(data)];
-    let sent = loop {
+    let parts = [IoSlice::new(head), IoSlice::new(data)];
+    loop {
         match rustix::net::sendmsg(socket, &parts, &mut control, SendFlags::NOSIGNAL) {
             Err(rustix::io::Errno::INTR) => {}
-            other => break other?,
+            other => return Ok(other?),
         }
-    };
-    // A stream may take only a part; the descriptors went with the first byte.
-    if sent < head.len() {
-        (&*socket).write_all(&head[sent..])?;
     }
-    (&*socket).write_all(&data[sent.saturating_sub(head.len()).min(data.len())..])
 }
 
 /// Receives one frame with its descriptors (close-on-exec); none at the end of the stream.
@@ -58,16 +87,16 @@ pub fn receive(socket: &UnixStream) -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)
         return Ok(None);
     }
     (&*socket).read_exact(&mut head[got..])?;
-    let length = u32::from_le_bytes(head) as usize;
-    if length > MAX_FRAME {
-        return Err(io::Error::from(io::ErrorKind::InvalidData));
-    }
-    let mut data = vec![0_u8; length];
+    let mut data = vec![0_u8; length(head)?];
     (&*socket).read_exact(&mut data)?;
     Ok(Some((data, fds)))
 }
 
-fn receive_head(socket: BorrowedFd<'_>, head: &mut [u8; 4]) -> io::Result<(usize, Vec<OwnedFd>)> {
+/// One `recvmsg` of (a part of) a frame's head and its descriptors; 0 bytes at the end of the stream.
+///
+/// # Errors
+/// As `recvmsg`.
+pub fn receive_head(socket: BorrowedFd<'_>, head: &mut [u8; 4]) -> io::Result<(usize, Vec<OwnedFd>)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = loop {

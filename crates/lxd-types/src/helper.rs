@@ -1,0 +1,139 @@
+//! What the daemon asks of `lxd-helper` and what it answers: jobs and answers as JSON in frames over a socket pair.
+//!
+//! This is an interface that outlives one release for a moment only (a helper is always the daemon's own copy), except
+//! for the hook's command line, which stands in the configuration of running containers.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// A container as liblxc finds it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ContainerRef {
+    /// Its name in liblxc (`c1`, or `project_c1`).
+    pub name: String,
+    /// The directory that names its command socket (`LXD_DIR/containers`).
+    pub lxcpath: String,
+    /// Its generated `lxc.conf`.
+    pub config: String,
+}
+
+/// The answer to a job.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer<T> {
+    /// It worked.
+    Ok(T),
+    /// It did not; a text for the user.
+    Error(Failure),
+}
+
+/// Why a job failed.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Failure {
+    /// What went wrong.
+    pub message: String,
+    /// The number of the system call's error, when one failed.
+    pub errno: Option<i32>,
+}
+
+/// `forkstart` answers with this when the container runs.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Started {
+    /// Init, in the daemon's pid namespace.
+    pub init: i32,
+    /// The process that stays beside the container.
+    pub monitor: i32,
+}
+
+/// Job of `exec`. Descriptors: standard input, output and error of the program.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Exec {
+    /// The running container.
+    pub container: ContainerRef,
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// The whole environment.
+    pub environment: BTreeMap<String, String>,
+    /// User id inside.
+    pub uid: u32,
+    /// Group id inside.
+    pub gid: u32,
+    /// Working directory inside.
+    pub cwd: String,
+    /// Whether standard input is a terminal that becomes the controlling one.
+    pub terminal: bool,
+}
+
+/// Reports of `exec`, in this order.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExecReport {
+    /// The program is about to run under this pid of the daemon's namespace; its pidfd comes along.
+    Started {
+        /// The pid.
+        pid: i32,
+    },
+    /// The program has ended: exit status, or 128 + signal.
+    Ended {
+        /// 0 to 255.
+        status: i32,
+    },
+}
+
+/// How an archive is packed.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// Find out from the first bytes: tar, plain or compressed with gzip, bzip2, xz, lzma or zstd. (A squashfs is not found
+    /// by a stream: ask for it by name.)
+    Detect,
+    /// A squashfs image; it must be a file (not a pipe), unpacked by `unsquashfs`.
+    Squashfs,
+}
+
+/// Job of `unpack`. Descriptors: the archive (pipe or file), the target directory.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Unpack {
+    /// How it is packed.
+    pub format: Format,
+    /// Only entries below this name are unpacked, without it (`rootfs`); empty for all.
+    pub strip: String,
+    /// Only these names (and what is below them) are unpacked; empty for all.
+    pub only: Vec<String>,
+    /// Whether device nodes are made (never in user namespaces without the right; then they are left out).
+    pub devices: bool,
+    /// Limits; what goes over them is refused.
+    pub limits: UnpackLimits,
+}
+
+/// What an archive may contain at most.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct UnpackLimits {
+    /// Bytes of all files together.
+    pub bytes: u64,
+    /// Number of entries.
+    pub entries: u64,
+    /// Address space of the helper in bytes.
+    pub memory: u64,
+    /// CPU seconds.
+    pub seconds: u64,
+}
+
+impl Default for UnpackLimits {
+    /// 1 TiB in 20 million entries, 2 GiB of memory, 4 hours of CPU: for archives of trusted size. Give less where known.
+    fn default() -> Self {
+        Self { bytes: 1 << 40, entries: 20_000_000, memory: 2 << 30, seconds: 4 * 3600 }
+    }
+}
+
+/// What `unpack` did.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Unpacked {
+    /// Entries written.
+    pub entries: u64,
+    /// Bytes of file content written.
+    pub bytes: u64,
+    /// Entries left out by policy (device nodes, sockets).
+    pub skipped: u64,
+}
