@@ -1,0 +1,115 @@
+//! The trait of a device type, and what it gets to know.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use lxd_config::Table;
+use lxd_types::names::{DeviceName, InstanceName, ProjectName};
+use lxd_types::{Config, Device, IdMap, InstanceKind, Result};
+
+use crate::started::{Started, Volatile};
+
+/// A type of device. Implementations hold handles to the host and no state of instances.
+#[async_trait]
+pub trait DeviceType: Send + Sync {
+    /// The properties of the type.
+    fn table(&self) -> &'static Table;
+
+    /// Whether instances of this kind can have it.
+    fn supports(&self, kind: InstanceKind) -> bool;
+
+    /// Checks how properties go together. Names and values were checked against the table before. Pure.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    fn validate(&self, device: &Device, level: Level, facts: &Facts) -> Result<()>;
+
+    /// Checks the host before the device is added to an instance: does the source exist, is there such a parent?
+    ///
+    /// # Errors
+    /// What is missing.
+    async fn check_host(&self, _context: &Context, _device: &Device) -> Result<()> {
+        Ok(())
+    }
+
+    /// Prepares the device for an instance that is starting or running.
+    ///
+    /// # Errors
+    /// Nothing is left on the host then.
+    async fn start(&self, context: &Context, device: &Device) -> Result<Started>;
+
+    /// Applies new values of properties that can change live.
+    ///
+    /// # Errors
+    /// The value cannot be applied.
+    async fn update(&self, _context: &Context, _old: &Device, _new: &Device) -> Result<Started> {
+        Ok(Started::default())
+    }
+
+    /// Ends what start began, after the instance let go of it. Succeeds when nothing is there any more.
+    ///
+    /// # Errors
+    /// Something could not be removed from the host.
+    async fn stop(&self, _context: &Context, _device: &Device) -> Result<Volatile> {
+        Ok(Volatile::new())
+    }
+
+    /// Forgets the device after it was taken from the instance for good, or the instance was deleted.
+    ///
+    /// # Errors
+    /// Something could not be removed from the host.
+    async fn remove(&self, _context: &Context, _device: &Device) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Whose device is checked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Level {
+    /// A profile's: it may name what is not there, and what only the other kind of instance has.
+    Profile,
+    /// An instance's.
+    Instance(InstanceKind),
+}
+
+/// What pure checks need to know of the rest of the server.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// The managed networks that the project sees, by name.
+    pub networks: BTreeMap<String, NetworkFacts>,
+    /// The names of the storage pools.
+    pub pools: BTreeSet<String>,
+    /// The project, for error texts.
+    pub project: String,
+}
+
+/// What a device needs to know of a managed network.
+#[derive(Clone, Debug, Default)]
+pub struct NetworkFacts {
+    /// Its type: `bridge`, `macvlan`, …
+    pub kind: String,
+    /// Its configuration.
+    pub config: Config,
+}
+
+/// The instance that a device belongs to.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Project of the instance.
+    pub project: ProjectName,
+    /// Name of the instance.
+    pub instance: InstanceName,
+    /// Its kind.
+    pub kind: InstanceKind,
+    /// Name of the device.
+    pub device: DeviceName,
+    /// The device's volatile keys, without the beginning `volatile.<device>.`.
+    pub volatile: Volatile,
+    /// The instance's own directory for devices, below `LXD_DIR/devices`; it exists.
+    pub devices_dir: PathBuf,
+    /// The instance's id map; empty when it is privileged.
+    pub idmap: IdMap,
+    /// The effective configuration of the instance.
+    pub config: Config,
+}

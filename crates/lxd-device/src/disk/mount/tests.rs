@@ -1,0 +1,70 @@
+//! Mounts for real, where the tests run as root; the mounts are removed again.
+
+use super::*;
+use lxd_types::{IdMap, InstanceKind};
+
+fn context(devices_dir: PathBuf, idmap: IdMap) -> Context {
+    Context {
+        project: "default".parse().unwrap(),
+        instance: "c1".parse().unwrap(),
+        kind: InstanceKind::Container,
+        device: "d1".parse().unwrap(),
+        volatile: Default::default(),
+        devices_dir,
+        idmap,
+        config: Default::default(),
+    }
+}
+
+fn disk(properties: &[(&str, &str)]) -> Device {
+    properties.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+}
+
+#[test]
+fn the_path_inside_is_relative_and_plain() {
+    assert_eq!(inside("/mnt//x/./y/"), Path::new("mnt/x/y"));
+    assert_eq!(inside("mnt"), Path::new("mnt"));
+}
+
+#[tokio::test]
+async fn a_missing_source_is_refused_when_required() {
+    let device = disk(&[("path", "/mnt"), ("source", "/no/such")]);
+    let name: DeviceName = "d1".parse().unwrap();
+    let error = check_source("/no/such".into(), &device, &name).await.unwrap_err();
+    assert_eq!(error.chain(), "Missing source path \"/no/such\" for disk \"d1\"");
+    let device = disk(&[("path", "/mnt"), ("source", "/no/such"), ("required", "false")]);
+    assert!(check_source("/no/such".into(), &device, &name).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_directory_is_mounted_and_released() {
+    let temp = tempfile::tempdir().unwrap();
+    let source = temp.path().join("source");
+    std::fs::create_dir(&source).unwrap();
+    std::fs::write(source.join("f"), "text").unwrap();
+    let devices = temp.path().join("devices");
+    std::fs::create_dir(&devices).unwrap();
+    let context = context(devices.clone(), IdMap::range(100_000, 65_536).unwrap());
+    if std::fs::metadata("/proc/self/ns/user").is_err() || std::fs::metadata("/proc/1").unwrap().uid() != 0 {
+        return;
+    }
+    let device = disk(&[("path", "/mnt/x"), ("readonly", "true")]);
+    // Twice: a second start finds what the first left.
+    for _ in 0..2 {
+        let entry = host_path(&context, &device, source.clone()).await.unwrap().unwrap();
+        assert_eq!((entry.kind, entry.target.as_path()), (MountKind::Directory, Path::new("mnt/x")));
+        assert_eq!(std::fs::read_to_string(entry.source.join("f")).unwrap(), "text");
+        let refused = std::fs::write(entry.source.join("g"), "").unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ReadOnlyFilesystem);
+    }
+    release(&context).await.unwrap();
+    release(&context).await.unwrap();
+    assert!(!place(&context).exists());
+
+    let file = disk(&[("path", "/mnt/f")]);
+    let entry = host_path(&context, &file, source.join("f")).await.unwrap().unwrap();
+    assert_eq!(entry.kind, MountKind::File);
+    assert_eq!(std::fs::read_to_string(&entry.source).unwrap(), "text");
+    release(&context).await.unwrap();
+    assert!(source.join("f").exists());
+}

@@ -1,0 +1,272 @@
+//! Device types of later versions: profiles may have them, their properties are checked by name; instances refuse them.
+
+use lxd_types::{ConfigExt, Device, DeviceExt, Error, Result};
+
+/// A type that this version knows and does not do.
+#[derive(Debug)]
+pub(crate) struct Later {
+    properties: &'static [&'static str],
+    required: &'static [&'static str],
+}
+
+impl Later {
+    /// Checks that the properties are known ones.
+    pub(crate) fn validate(&self, device: &Device) -> Result<()> {
+        let common = |key: &str| key == "type" || key.starts_with("user.");
+        for key in device.keys().map(String::as_str) {
+            if !common(key) && !self.properties.contains(&key) {
+                return Err(Error::bad_request(format!("Invalid device option {key:?}")));
+            }
+        }
+        match self.required.iter().find(|key| device.value(key).is_empty()) {
+            Some(key) => {
+                let text = format!("Invalid value for device option {key:?}: Required value");
+                Err(Error::bad_request(text))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// The later type of a device; `nic` is its `nictype` when it is an interface.
+pub(crate) fn find(device: &Device, nic: &str) -> Option<&'static Later> {
+    let name = match device.kind() {
+        "nic" => format!("nic:{nic}"),
+        "gpu" => format!("gpu:{}", device.set("gputype").unwrap_or("physical")),
+        kind => kind.to_owned(),
+    };
+    TYPES.iter().find(|(known, _)| *known == name).map(|(_, later)| later)
+}
+
+const TYPES: &[(&str, Later)] = &[
+    (
+        "gpu:mdev",
+        Later { properties: &["gputype", "id", "mdev", "pci", "productid", "vendorid"], required: &["mdev"] },
+    ),
+    (
+        "gpu:mig",
+        Later {
+            properties: &["gputype", "id", "mig.ci", "mig.gi", "mig.uuid", "pci", "productid", "vendorid"],
+            required: &[],
+        },
+    ),
+    (
+        "gpu:physical",
+        Later {
+            properties: &["gid", "gputype", "id", "mode", "pci", "productid", "uid", "vendorid"],
+            required: &[],
+        },
+    ),
+    ("gpu:sriov", Later { properties: &["gputype", "id", "pci", "productid", "vendorid"], required: &[] }),
+    (
+        "infiniband",
+        Later {
+            properties: &["hwaddr", "mtu", "name", "nictype", "parent"],
+            required: &["nictype", "parent"],
+        },
+    ),
+    (
+        "nic:ipvlan",
+        Later {
+            properties: &[
+                "boot.priority",
+                "gvrp",
+                "host_name",
+                "hwaddr",
+                "ipv4.address",
+                "ipv4.gateway",
+                "ipv4.host_table",
+                "ipv6.address",
+                "ipv6.gateway",
+                "ipv6.host_table",
+                "mode",
+                "mtu",
+                "name",
+                "network",
+                "nictype",
+                "parent",
+                "vlan",
+            ],
+            required: &[],
+        },
+    ),
+    (
+        "nic:macvlan",
+        Later {
+            properties: &[
+                "boot.priority",
+                "gvrp",
+                "host_name",
+                "hwaddr",
+                "maas.subnet.ipv4",
+                "maas.subnet.ipv6",
+                "mtu",
+                "name",
+                "network",
+                "nictype",
+                "parent",
+                "vlan",
+            ],
+            required: &[],
+        },
+    ),
+    (
+        "nic:ovn",
+        Later {
+            properties: &[
+                "boot.priority",
+                "host_name",
+                "hwaddr",
+                "ipv4.address",
+                "ipv4.routes",
+                "ipv4.routes.external",
+                "ipv6.address",
+                "ipv6.routes",
+                "ipv6.routes.external",
+                "mtu",
+                "name",
+                "network",
+                "nictype",
+                "parent",
+                "security.acls",
+                "security.acls.default.egress.action",
+                "security.acls.default.egress.logged",
+                "security.acls.default.ingress.action",
+                "security.acls.default.ingress.logged",
+            ],
+            required: &[],
+        },
+    ),
+    (
+        "nic:p2p",
+        Later {
+            properties: &[
+                "boot.priority",
+                "host_name",
+                "hwaddr",
+                "ipv4.routes",
+                "ipv6.routes",
+                "limits.egress",
+                "limits.ingress",
+                "limits.max",
+                "mtu",
+                "name",
+                "network",
+                "nictype",
+                "parent",
+            ],
+            required: &[],
+        },
+    ),
+    (
+        "nic:physical",
+        Later {
+            properties: &[
+                "boot.priority",
+                "gvrp",
+                "host_name",
+                "hwaddr",
+                "maas.subnet.ipv4",
+                "maas.subnet.ipv6",
+                "mtu",
+                "name",
+                "network",
+                "nictype",
+                "parent",
+                "vlan",
+            ],
+            required: &[],
+        },
+    ),
+    (
+        "nic:routed",
+        Later {
+            properties: &[
+                "boot.priority",
+                "gvrp",
+                "host_name",
+                "hwaddr",
+                "ipv4.address",
+                "ipv4.gateway",
+                "ipv4.host_address",
+                "ipv4.host_table",
+                "ipv6.address",
+                "ipv6.gateway",
+                "ipv6.host_address",
+                "ipv6.host_table",
+                "limits.egress",
+                "limits.ingress",
+                "limits.max",
+                "mtu",
+                "name",
+                "network",
+                "nictype",
+                "parent",
+                "vlan",
+            ],
+            required: &[],
+        },
+    ),
+    (
+        "nic:sriov",
+        Later {
+            properties: &[
+                "boot.priority",
+                "host_name",
+                "hwaddr",
+                "maas.subnet.ipv4",
+                "maas.subnet.ipv6",
+                "mtu",
+                "name",
+                "network",
+                "nictype",
+                "parent",
+                "security.mac_filtering",
+                "vlan",
+            ],
+            required: &[],
+        },
+    ),
+    ("pci", Later { properties: &["address"], required: &["address"] }),
+    (
+        "proxy",
+        Later {
+            properties: &[
+                "bind",
+                "connect",
+                "gid",
+                "listen",
+                "mode",
+                "nat",
+                "proxy_protocol",
+                "security.gid",
+                "security.uid",
+                "uid",
+            ],
+            required: &["connect", "listen"],
+        },
+    ),
+    ("tpm", Later { properties: &["path"], required: &["path"] }),
+    (
+        "unix-block",
+        Later {
+            properties: &["gid", "major", "minor", "mode", "path", "required", "source", "uid"],
+            required: &[],
+        },
+    ),
+    (
+        "unix-char",
+        Later {
+            properties: &["gid", "major", "minor", "mode", "path", "required", "source", "uid"],
+            required: &[],
+        },
+    ),
+    (
+        "unix-hotplug",
+        Later { properties: &["gid", "mode", "productid", "required", "uid", "vendorid"], required: &[] },
+    ),
+    (
+        "usb",
+        Later { properties: &["gid", "mode", "productid", "required", "uid", "vendorid"], required: &[] },
+    ),
+];
