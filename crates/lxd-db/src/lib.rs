@@ -12,6 +12,9 @@ pub mod journal;
 pub mod nodes;
 pub mod profiles;
 pub mod projects;
+pub mod snapshots;
+pub mod storage_pools;
+pub mod storage_volumes;
 pub mod used_by;
 
 mod db;
