@@ -16,7 +16,8 @@ pub struct Event {
     pub metadata: serde_json::Value,
     /// Originating cluster member.
     pub location: String,
-    /// Project the event belongs to.
+    /// Project the event belongs to; left out for log lines.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub project: String,
 }
 

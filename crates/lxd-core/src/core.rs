@@ -10,6 +10,7 @@ use lxd_task::journal::Store;
 use lxd_task::lane::Lane;
 use lxd_task::{EventHub, Gates, Operations};
 use lxd_types::{Error, Kind, Result};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::Journal;
@@ -40,6 +41,8 @@ pub struct Core {
     pub events: EventHub,
     /// Gates of instances, by `project/name`.
     pub gates: Gates,
+    /// Becomes true when everything that belongs to the start is done.
+    pub ready: watch::Sender<bool>,
     /// Cancelled when the daemon is to end.
     pub end: CancellationToken,
     /// Held for a look-up or an insertion, never across an await.
@@ -64,6 +67,7 @@ impl Core {
             operations: Operations::new(events.clone()),
             events,
             gates: Gates::default(),
+            ready: watch::Sender::new(false),
             end: CancellationToken::new(),
             lanes: Mutex::default(),
             paths,

@@ -8,6 +8,7 @@ mod core;
 pub mod journal;
 mod lifecycle;
 mod paths;
+mod start;
 pub mod undo;
 
 pub use crate::core::{Core, Options};

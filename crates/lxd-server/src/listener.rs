@@ -34,6 +34,15 @@ pub async fn bind_unix(path: &Path, group: Option<u32>) -> Result<UnixListener> 
     Ok(listener)
 }
 
+/// Takes over the listening socket that systemd made.
+///
+/// # Errors
+/// The runtime cannot use it.
+pub fn adopt_unix(listener: std::os::unix::net::UnixListener) -> Result<UnixListener> {
+    listener.set_nonblocking(true).context("Failed to take over the socket")?;
+    UnixListener::from_std(listener).context("Failed to take over the socket")
+}
+
 fn own(path: &Path, group: Option<u32>) -> io::Result<()> {
     rustix::fs::chown(path, Some(Uid::ROOT), Some(group.map_or(Gid::ROOT, Gid::from_raw)))?;
     std::fs::set_permissions(path, Permissions::from_mode(0o660))

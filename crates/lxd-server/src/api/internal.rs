@@ -1,0 +1,36 @@
+//! `/internal`: for the commands of `lxd` and for helpers; root on the unix socket only.
+
+use http::Method;
+use lxd_types::{Error, Result};
+
+use crate::routes::{Access, Route, route};
+use crate::{Ctx, Reply};
+
+/// Rows of the route table.
+pub fn routes() -> Vec<Route> {
+    vec![
+        route(Method::GET, "/internal/ready", Access::Root, "1.0", ready),
+        route(Method::PUT, "/internal/shutdown", Access::Root, "1.0", shutdown),
+    ]
+}
+
+/// Has the start come to its end?
+async fn ready(cx: Ctx) -> Result<Reply> {
+    if !*cx.core.ready.borrow() {
+        return Err(Error::unavailable("LXD daemon not ready yet"));
+    }
+    Ok(Reply::empty())
+}
+
+/// Stops the instances, then the daemon. The answer comes when the instances have stopped.
+async fn shutdown(cx: Ctx) -> Result<Reply> {
+    if !cx.query_bool("force") {
+        let running = cx.core.operations.list(|operation| !operation.status().is_final());
+        for operation in running {
+            operation.wait(Some(std::time::Duration::from_secs(5 * 60))).await;
+        }
+    }
+    cx.core.shutdown_instances().await;
+    cx.core.end.cancel();
+    Ok(Reply::empty())
+}
