@@ -163,9 +163,11 @@ mod tests {
 
     const TYPE: &str = "multipart/form-data; boundary=XyZ";
 
-    fn parse(body: &[u8], step: usize) -> Result<(Vec<(String, String, Vec<u8>)>, bool), ImageError> {
+    type Parts = Vec<(String, String, Vec<u8>)>;
+
+    fn parse(body: &[u8], step: usize) -> Result<(Parts, bool), ImageError> {
         let mut form = Form::new(TYPE)?.unwrap();
-        let mut parts: Vec<(String, String, Vec<u8>)> = Vec::new();
+        let mut parts = Parts::new();
         for block in body.chunks(step) {
             form.feed(block);
             while let Some(event) = form.next_event()? {
