@@ -21,7 +21,7 @@ pub use error::ImageError;
 pub use export::{ExportPart, export_parts, form_end, form_head};
 pub use format::Format;
 pub use inspect::{ImageKind, Inspected, inspect, inspect_split};
-pub use metadata::{Metadata, METADATA_LIMIT, TemplateEntry};
+pub use metadata::{METADATA_LIMIT, Metadata, TemplateEntry};
 pub use reader::decoder;
 pub use store::{ImageFiles, Store};
 pub use upload::{Part, Received, Upload};

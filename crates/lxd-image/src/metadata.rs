@@ -172,7 +172,9 @@ mod tests {
 
     #[test]
     fn nulls_and_wrong_types_are_no_panic() {
-        for yaml in ["", "null", "[]", "foo: [", "properties: null\ntemplates: null", "properties: 1", "a: &a [*a]"] {
+        for yaml in
+            ["", "null", "[]", "foo: [", "properties: null\ntemplates: null", "properties: 1", "a: &a [*a]"]
+        {
             let _ = Metadata::parse(yaml.as_bytes());
         }
         assert!(Metadata::parse(b"properties: {a: [1]}").is_err());

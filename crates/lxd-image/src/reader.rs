@@ -21,7 +21,8 @@ pub fn decoder<'r>(format: Format, file: impl Read + Send + 'r) -> io::Result<Bo
         Format::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
         Format::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(file)),
         Format::Xz => {
-            let stream = liblzma::stream::Stream::new_stream_decoder(LZMA_MEMORY, liblzma::stream::CONCATENATED)?;
+            let stream =
+                liblzma::stream::Stream::new_stream_decoder(LZMA_MEMORY, liblzma::stream::CONCATENATED)?;
             Box::new(liblzma::bufread::XzDecoder::new_stream(file, stream))
         }
         Format::Lzma => {

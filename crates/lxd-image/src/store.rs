@@ -106,7 +106,8 @@ impl Store {
     /// A new file for an upload, with its name.
     pub(crate) fn incoming(&self) -> Result<(String, File), ImageError> {
         let name = format!("{INCOMING}{}", uuid::Uuid::new_v4());
-        let file = self.dir.create_new(&name, 0o600).map_err(ImageError::io("Failed to create the image file"))?;
+        let file =
+            self.dir.create_new(&name, 0o600).map_err(ImageError::io("Failed to create the image file"))?;
         Ok((name, file))
     }
 
@@ -116,7 +117,12 @@ impl Store {
     }
 
     /// Gives a received file its final name.
-    pub(crate) fn keep(&self, incoming: &str, fingerprint: &Fingerprint, rootfs: bool) -> Result<(), ImageError> {
+    pub(crate) fn keep(
+        &self,
+        incoming: &str,
+        fingerprint: &Fingerprint,
+        rootfs: bool,
+    ) -> Result<(), ImageError> {
         let name = if rootfs { rootfs_name(fingerprint) } else { fingerprint.to_string() };
         self.dir.rename(incoming, &name).map_err(ImageError::io("Failed to store the image"))
     }

@@ -140,8 +140,11 @@ fn broken(error: io::Error) -> ImageError {
 
 fn check_sum(block: &[u8; BLOCK]) -> Result<(), ImageError> {
     let said = number(&block[148..156])?;
-    let sum: u64 =
-        block.iter().enumerate().map(|(at, byte)| u64::from(if (148..156).contains(&at) { b' ' } else { *byte })).sum();
+    let sum: u64 = block
+        .iter()
+        .enumerate()
+        .map(|(at, byte)| u64::from(if (148..156).contains(&at) { b' ' } else { *byte }))
+        .sum();
     if said == sum { Ok(()) } else { Err(ImageError::BadTar("wrong checksum")) }
 }
 

@@ -204,7 +204,10 @@ struct Worker<T> {
 }
 
 impl<T: Send + 'static> Worker<T> {
-    fn start(mut sink: T, mut take: impl FnMut(&mut T, &[u8]) -> Result<(), ImageError> + Send + 'static) -> Self {
+    fn start(
+        mut sink: T,
+        mut take: impl FnMut(&mut T, &[u8]) -> Result<(), ImageError> + Send + 'static,
+    ) -> Self {
         let (blocks, mut incoming) = mpsc::channel::<Bytes>(WAITING);
         let thread = tokio::task::spawn_blocking(move || {
             while let Some(block) = incoming.blocking_recv() {
