@@ -7,8 +7,11 @@
 pub mod architecture;
 pub mod config;
 mod devices;
+pub mod image_aliases;
+pub mod images;
 pub mod instances;
 pub mod journal;
+pub mod networks;
 pub mod nodes;
 pub mod profiles;
 pub mod projects;
