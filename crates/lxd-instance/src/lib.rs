@@ -1,5 +1,6 @@
 //! The instance model: keys, profile expansion, devices, templates. Knows neither the database nor the host.
 
 pub mod expand;
+pub mod keys;
 
 pub use expand::{Config, Devices, expand_config, expand_devices};

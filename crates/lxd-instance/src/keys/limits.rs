@@ -1,0 +1,65 @@
+//! Resources: `limits.*` and `linux.*`.
+
+use lxd_config::{Condition, Key, keys};
+use lxd_types::{ByteSize, CpuAllowance, CpuLimit, MemoryLimit};
+
+const LOW_LEVEL: &str = "restricted.containers.lowlevel";
+
+keys! {
+    /// `limits.*`
+    LIMITS = [
+        /// Number or range of CPUs to expose to the instance (1 CPU for virtual machines when not set).
+        LIMITS_CPU: CpuLimit = Key::new("limits.cpu").live().safe(),
+        /// How much of the CPU can be used: a percentage (e.g. 50%) for a soft limit, or a chunk of time (25ms/100ms)
+        /// for a hard one.
+        LIMITS_CPU_ALLOWANCE: CpuAllowance =
+            Key::new("limits.cpu.allowance").default("100%").live().only(Condition::Container).safe().not_yet(),
+        /// CPU scheduling priority compared to other instances that share the same CPUs (0 to 10).
+        LIMITS_CPU_PRIORITY: u8 =
+            Key::new("limits.cpu.priority").default("10").live().only(Condition::Container).safe().not_yet(),
+        /// How much priority to give to the instance's I/O requests when under load (0 to 10).
+        LIMITS_DISK_PRIORITY: u8 = Key::new("limits.disk.priority").default("5").live().safe().not_yet(),
+        /// Limit of 64 KB huge pages, in bytes (various suffixes supported).
+        LIMITS_HUGEPAGES_64KB: ByteSize = hugepages("limits.hugepages.64KB"),
+        /// Limit of 1 MB huge pages, in bytes (various suffixes supported).
+        LIMITS_HUGEPAGES_1MB: ByteSize = hugepages("limits.hugepages.1MB"),
+        /// Limit of 2 MB huge pages, in bytes (various suffixes supported).
+        LIMITS_HUGEPAGES_2MB: ByteSize = hugepages("limits.hugepages.2MB"),
+        /// Limit of 1 GB huge pages, in bytes (various suffixes supported).
+        LIMITS_HUGEPAGES_1GB: ByteSize = hugepages("limits.hugepages.1GB"),
+        /// Limits kernel resources of the instance (e.g. nofile for the number of open files).
+        LIMITS_KERNEL: String = Key::new("limits.kernel.*")
+            .only(Condition::Container).restricted_by(LOW_LEVEL).not_yet().since("kernel_limits"),
+        /// Percentage of the host's memory or fixed value in bytes (1GiB for virtual machines when not set).
+        LIMITS_MEMORY: MemoryLimit = Key::new("limits.memory").live().safe(),
+        /// If hard, the instance cannot exceed its memory limit; if soft, it can when extra memory is available.
+        LIMITS_MEMORY_ENFORCE: String = Key::new("limits.memory.enforce")
+            .default("hard").one_of(&["soft", "hard"]).live().only(Condition::Container).safe().not_yet(),
+        /// Whether to back the instance by huge pages rather than by regular memory.
+        LIMITS_MEMORY_HUGEPAGES: bool = Key::new("limits.memory.hugepages")
+            .default("false").only(Condition::VirtualMachine).safe().not_yet(),
+        /// Whether to encourage or discourage swapping of less used pages of this instance.
+        LIMITS_MEMORY_SWAP: bool =
+            Key::new("limits.memory.swap").default("true").live().only(Condition::Container).safe().not_yet(),
+        /// The higher this is, the least likely the instance is swapped to disk (0 to 10).
+        LIMITS_MEMORY_SWAP_PRIORITY: u8 =
+            Key::new("limits.memory.swap.priority").default("10").live().only(Condition::Container).safe().not_yet(),
+        /// How much priority to give to the instance's network requests when under load (0 to 10).
+        LIMITS_NETWORK_PRIORITY: u8 = Key::new("limits.network.priority").default("0").live().safe().not_yet(),
+        /// Maximum number of processes that can run in the instance.
+        LIMITS_PROCESSES: i64 = Key::new("limits.processes").live().only(Condition::Container).safe(),
+    ]
+}
+
+keys! {
+    /// `linux.*`
+    LINUX = [
+        /// Comma-separated list of kernel modules to load before the instance starts.
+        LINUX_KERNEL_MODULES: String =
+            Key::new("linux.kernel_modules").live().only(Condition::Container).restricted_by(LOW_LEVEL).not_yet(),
+    ]
+}
+
+const fn hugepages(name: &'static str) -> Key<ByteSize> {
+    Key::new(name).live().only(Condition::Container).safe().not_yet().since("limits_hugepages")
+}
