@@ -5,6 +5,7 @@
 //! permissions and have no effect but SQL, and no other crate contains SQL.
 
 pub mod architecture;
+pub mod certificates;
 pub mod config;
 mod devices;
 pub mod image_aliases;
@@ -19,6 +20,7 @@ pub mod snapshots;
 pub mod storage_pools;
 pub mod storage_volumes;
 pub mod used_by;
+pub mod warnings;
 
 mod db;
 mod error;

@@ -4,6 +4,7 @@ use lxd_types::{Error, Result};
 use rusqlite::params;
 
 use crate::keyvalue::{KeyValue, key_value};
+use crate::used_by::User;
 use crate::{Config, Tx};
 
 /// The id of the project `default`, which always exists.
@@ -136,6 +137,45 @@ pub fn delete(tx: &Tx<'_>, id: i64) -> Result<()> {
     tx.execute("DELETE FROM projects WHERE id = ?1", [id]).map(drop)
 }
 
+/// What belongs to a project: instances, profiles, images, custom volumes, networks, in this order and each sorted
+/// by name (images by their coming).
+///
+/// # Errors
+/// A failure of the database.
+pub fn used_by(tx: &Tx<'_>, id: i64) -> Result<Vec<User>> {
+    let project: String = tx
+        .first("SELECT name FROM projects WHERE id = ?1", [id], |row| row.get(0))?
+        .ok_or_else(|| Error::not_found("Project not found"))?;
+    let here = || project.clone();
+    let mut users =
+        tx.all("SELECT name FROM instances WHERE project_id = ?1 ORDER BY name", [id], |row| {
+            Ok(User::Instance { project: here(), name: row.get(0)? })
+        })?;
+    users.extend(tx.all("SELECT name FROM profiles WHERE project_id = ?1 ORDER BY name", [id], |row| {
+        Ok(User::Profile { project: here(), name: row.get(0)? })
+    })?);
+    users.extend(tx.all(
+        "SELECT fingerprint FROM images WHERE project_id = ?1 ORDER BY id",
+        [id],
+        |row| Ok(User::Image { project: here(), fingerprint: row.get(0)? }),
+    )?);
+    users.extend(tx.all(
+        "SELECT p.name, v.name FROM storage_volumes AS v JOIN storage_pools AS p ON p.id = v.storage_pool_id
+         WHERE v.project_id = ?1 AND v.type = 2 ORDER BY p.name, v.name",
+        [id],
+        |row| Ok(User::Volume { project: here(), pool: row.get(0)?, name: row.get(1)? }),
+    )?);
+    users.extend(tx.all("SELECT name FROM networks WHERE project_id = ?1 ORDER BY name", [id], |row| {
+        Ok(User::Network { project: here(), name: row.get(0)? })
+    })?);
+    users.extend(tx.all(
+        "SELECT name FROM networks_acls WHERE project_id = ?1 ORDER BY name",
+        [id],
+        |row| Ok(User::NetworkAcl { project: here(), name: row.get(0)? }),
+    )?);
+    Ok(users)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,6 +191,8 @@ mod tests {
             assert!(project.has_feature(feature), "{feature}");
         }
         assert_eq!(project.config.len(), 4);
+        let users = db.read(|tx| used_by(tx, DEFAULT)).await.unwrap();
+        assert_eq!(users.iter().map(User::url).collect::<Vec<_>>(), ["/1.0/profiles/default"]);
     }
 
     #[tokio::test]
