@@ -1,0 +1,113 @@
+//! A running container, known by the descriptors of its two processes.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use lxd_types::helper::ContainerRef;
+use lxd_types::{Error, Kind, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// A running container: its init and its monitor. Cheap to clone; keep one per instance in the daemon's memory, so that
+/// "does it run" is one `poll` (a microsecond) and nothing is ever asked by pid.
+#[derive(Clone, Debug)]
+pub struct Running {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    container: ContainerRef,
+    init: i32,
+    init_fd: OwnedFd,
+    monitor: i32,
+    monitor_fd: OwnedFd,
+}
+
+impl Running {
+    /// Opens both processes; the monitor must be the parent of init.
+    pub(crate) fn new(container: ContainerRef, init: i32, monitor: i32) -> io::Result<Self> {
+        let init_fd = lxd_sys::process::pidfd(init)?;
+        let monitor_fd = lxd_sys::process::pidfd(monitor)?;
+        // Only now is it sure that the numbers were not of other processes when the descriptors were opened.
+        if lxd_sys::process::parent_of(init)? != monitor {
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
+        Ok(Self { inner: Arc::new(Inner { container, init, init_fd, monitor, monitor_fd }) })
+    }
+
+    /// How liblxc finds it.
+    pub fn container(&self) -> &ContainerRef {
+        &self.inner.container
+    }
+
+    /// The pid of init in the daemon's pid namespace.
+    pub fn init(&self) -> i32 {
+        self.inner.init
+    }
+
+    /// The pid of the monitor.
+    pub fn monitor(&self) -> i32 {
+        self.inner.monitor
+    }
+
+    /// The pidfd of init, to enter its namespaces.
+    pub fn init_fd(&self) -> BorrowedFd<'_> {
+        self.inner.init_fd.as_fd()
+    }
+
+    /// Whether init lives.
+    pub fn alive(&self) -> bool {
+        !ended(&self.inner.init_fd)
+    }
+
+    /// Whether the monitor is gone: nothing of the container is left.
+    pub fn gone(&self) -> bool {
+        ended(&self.inner.monitor_fd)
+    }
+
+    /// Sends a signal to init.
+    ///
+    /// # Errors
+    /// `ESRCH` when it has ended.
+    pub fn signal(&self, signal: i32) -> io::Result<()> {
+        lxd_sys::process::signal(&self.inner.init_fd, signal)
+    }
+
+    /// A watch for the end of the container. Needs the async runtime.
+    ///
+    /// # Errors
+    /// No descriptors left.
+    pub fn watch(&self) -> Result<Watch> {
+        let failed = |error| Error::with_source(Kind::Internal, "Failed to watch the container", error);
+        let fd = self.inner.monitor_fd.try_clone().map_err(failed)?;
+        let fd = AsyncFd::with_interest(fd, Interest::READABLE).map_err(failed)?;
+        Ok(Watch { fd })
+    }
+}
+
+/// Waits for the end of a container's monitor; see the crate's text.
+#[derive(Debug)]
+pub struct Watch {
+    fd: AsyncFd<OwnedFd>,
+}
+
+impl Watch {
+    /// Returns when the container and its monitor have ended. May be cancelled and awaited again.
+    pub async fn ended(&self) {
+        // An error here means that the runtime shuts down: nobody will act on the answer.
+        while let Ok(mut guard) = self.fd.readable().await {
+            if ended(self.fd.get_ref()) {
+                return;
+            }
+            guard.clear_ready();
+        }
+    }
+}
+
+fn ended(pidfd: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
+    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
+}
