@@ -106,6 +106,8 @@ impl Container {
         let raw = NonNull::new(raw).ok_or(Error::Refused("new"))?;
         let container = Self { raw, lxc };
         call!(container, clear_config(), ());
+        // Some calls (freeze) want a configuration, however empty; setting any item makes one.
+        container.set_config_item("lxc.tty.max", "0")?;
         Ok(container)
     }
 

@@ -199,7 +199,8 @@ mod tests {
 31 29 0:28 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw
 ";
         let hierarchies = Hierarchies::parse(mounts);
-        let text = "2:cpu,cpuacct:/lxc.payload.c1-1/init.scope\n0::/lxc.payload.c1/x\n3:memory:/lxc.payload.c1\n";
+        let text =
+            "2:cpu,cpuacct:/lxc.payload.c1-1/init.scope\n0::/lxc.payload.c1/x\n3:memory:/lxc.payload.c1\n";
         let cgroups = hierarchies.resolve(text, "c1");
         assert_eq!(cgroups.v1["cpuacct"], Path::new("/sys/fs/cgroup/cpu/lxc.payload.c1-1"));
         assert_eq!(cgroups.v2.as_deref(), Some(Path::new("/sys/fs/cgroup/unified/lxc.payload.c1")));

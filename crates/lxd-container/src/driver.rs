@@ -42,8 +42,9 @@ impl Containers {
     /// # Errors
     /// liblxc is not on this machine.
     pub fn new(helper: Helper) -> Result<Self> {
-        let lxc = Lxc::open()
-            .map_err(|error| Error::with_source(Kind::NotImplemented, "Containers are not supported", error))?;
+        let lxc = Lxc::open().map_err(|error| {
+            Error::with_source(Kind::NotImplemented, "Containers are not supported", error)
+        })?;
         let cgroups = Hierarchies::of_this_host().context("Failed to find the cgroup hierarchies")?;
         Ok(Self { lxc, helper, cgroups: Arc::new(cgroups) })
     }
@@ -59,14 +60,12 @@ impl Containers {
     /// # Errors
     /// The configuration is refused, or liblxc fails (the reason is in `lxc.log`).
     pub async fn start(&self, spec: &Spec) -> Result<Running> {
-        let text = render(spec, &HostFacts::collect())?;
+        let conf = render(spec, &HostFacts::collect())?;
         let job = spec.container();
-        let log = prepare(spec, &text).context("Failed to write the container's configuration")?;
-        let failed = || {
-            let helper = self.helper.path().display();
-            let (name, path, config) = (&job.name, &job.lxcpath, &job.config);
-            Error::internal(format!("Failed to run: {helper} forkstart {name} {path} {config}: exit status 1"))
-        };
+        let log = prepare(spec, &conf).context("Failed to write the container's configuration")?;
+        let (helper, ContainerRef { name, lxcpath, config }) = (self.helper.path().display(), &job);
+        let text = format!("Failed to run: {helper} forkstart {name} {lxcpath} {config}: exit status 1");
+        let failed = || Error::internal(text.clone());
         let start = async {
             let mut process = self.helper.start("forkstart", &job, &[], Some(log)).await?;
             let started: Started = process.answer().await.map_err(|_| failed())?;

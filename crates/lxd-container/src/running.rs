@@ -83,6 +83,9 @@ impl Running {
     pub fn watch(&self) -> Result<Watch> {
         let failed = |error| Error::with_source(Kind::Internal, "Failed to watch the container", error);
         let fd = self.inner.monitor_fd.try_clone().map_err(failed)?;
+        // The successor of this function is unsafe because other types may close their descriptor early; an `OwnedFd` that we
+        // never take out again cannot.
+        #[expect(deprecated)]
         let fd = AsyncFd::with_interest(fd, Interest::READABLE).map_err(failed)?;
         Ok(Watch { fd })
     }
