@@ -7,7 +7,7 @@
 mod context;
 pub mod disk;
 mod later;
-mod none;
+pub mod none;
 mod registry;
 mod started;
 

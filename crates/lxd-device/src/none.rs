@@ -17,7 +17,8 @@ keys! {
     ]
 }
 
-static PROPERTIES: Table = Table::new("device: none", &[COMMON]);
+/// The properties of the type `none`.
+pub static NONE: Table = Table::new("device: none", &[COMMON]);
 
 /// The type `none`.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ pub struct NoDevice;
 #[async_trait]
 impl DeviceType for NoDevice {
     fn table(&self) -> &'static Table {
-        &PROPERTIES
+        &NONE
     }
 
     fn supports(&self, _kind: InstanceKind) -> bool {

@@ -1,0 +1,60 @@
+//! The generated pages of `doc/reference`.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use lxd_config::{page, server::SERVER};
+use lxd_device::{disk::DISK, none::NONE};
+use lxd_instance::keys::INSTANCE;
+
+/// Writes all pages.
+pub fn write(root: &Path) -> Result<()> {
+    for (name, text) in pages() {
+        let path = root.join("doc/reference").join(name);
+        fs::create_dir_all(root.join("doc/reference"))?;
+        fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// The pages that are not what would be written now.
+pub fn check(root: &Path) -> Result<Vec<String>> {
+    let outdated = |(name, text): (&str, String)| {
+        let path = Path::new("doc/reference").join(name);
+        let present = fs::read_to_string(root.join(&path)).unwrap_or_default();
+        (present != text).then(|| format!("{}: outdated; run `cargo xtask docs`", path.display()))
+    };
+    Ok(pages().into_iter().filter_map(outdated).collect())
+}
+
+fn pages() -> Vec<(&'static str, String)> {
+    vec![
+        ("config-instance.md", page(&INSTANCE, "Instance configuration", INSTANCE_INTRO)),
+        ("config-server.md", page(&SERVER, "Server configuration", SERVER_INTRO)),
+        ("device-disk.md", page(&DISK, "Devices of type disk", DISK_INTRO)),
+        ("device-none.md", page(&NONE, "Devices of type none", NONE_INTRO)),
+    ]
+}
+
+const INSTANCE_INTRO: &str = "\
+Keys of instances and profiles. Set them with `lxc config set INSTANCE KEY=VALUE` or `lxc profile set PROFILE \
+KEY=VALUE`. Profiles take the keys of both kinds of instances; `image.*` and `volatile.*` exist on instances only.
+
+Booleans are `true`, `yes`, `on`, `1` and `false`, `no`, `off`, `0`. Sizes take the suffixes B, kB, MB, GB, TB, PB, EB and \
+KiB, MiB, GiB, TiB, PiB, EiB.
+
+\"Live update\" says whether a change takes effect in a running instance (n/a: the key is only read when it is needed). \
+\"Restricted projects\" says who may set the key in a project with `restricted=true`: everybody, nobody, or whom the \
+named key of the project lets.";
+
+const SERVER_INTRO: &str = "\
+Keys of the server. Set them with `lxc config set KEY=VALUE`. Values that are the default are not stored.";
+
+const DISK_INTRO: &str = "\
+Disks show directories and files of the host, or custom volumes, in an instance; the disk with the path `/` is its root \
+disk. Add them with `lxc config device add INSTANCE NAME disk KEY=VALUE…`. A change of a property without live update \
+takes the disk out and puts it back.";
+
+const NONE_INTRO: &str = "\
+A device of type none stops the inheritance of a device of the same name from a profile.";
