@@ -509,8 +509,9 @@ pub struct InstancesPost {
     pub devices: BTreeMap<String, BTreeMap<String, String>>,
     /// Whether the instance is ephemeral (deleted on shutdown).
     pub ephemeral: bool,
-    /// List of profiles applied to the instance.
-    pub profiles: Vec<String>,
+    /// List of profiles applied to the instance; `default` when missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profiles: Option<Vec<String>>,
     /// If set, instance will be restored to the provided snapshot name.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub restore: String,

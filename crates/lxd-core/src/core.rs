@@ -2,17 +2,21 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use lxd_db::Db;
-use lxd_task::journal::Store;
+use lxd_device::Registry;
+use lxd_host::Helper;
+use lxd_image::Store;
+use lxd_task::journal;
 use lxd_task::lane::Lane;
 use lxd_task::{EventHub, Gates, Operations};
 use lxd_types::{Error, Kind, Result};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::instances::{HostIds, Runtime};
 use crate::journal::Journal;
 use crate::{Paths, SharedCore};
 
@@ -34,17 +38,28 @@ pub struct Core {
     /// The databases.
     pub db: Db,
     /// The undo journal.
-    pub journal: Arc<dyn Store>,
+    pub journal: Arc<dyn journal::Store>,
     /// Operations of this member.
     pub operations: Operations,
     /// Readers of `/1.0/events`.
     pub events: EventHub,
     /// Gates of instances, by `project/name`.
     pub gates: Gates,
+    /// What runs on this member.
+    pub runtime: Runtime,
+    /// Ids of this host for unprivileged instances; the error is told to whom needs them.
+    pub host_ids: Result<HostIds, String>,
+    /// The helper program; the error is told to whom needs it.
+    pub helper: Result<Helper, String>,
+    /// Set right after the core was made, because device types hold it weakly.
+    registry: OnceLock<Registry>,
     /// Becomes true when everything that belongs to the start is done.
     pub ready: watch::Sender<bool>,
     /// Cancelled when the daemon is to end.
     pub end: CancellationToken,
+    /// Files of images.
+    pub image_store: Store,
+    me: Weak<Core>,
     /// Held for a look-up or an insertion, never across an await.
     lanes: Mutex<HashMap<String, Lane>>,
 }
@@ -60,19 +75,62 @@ impl Core {
         let db = tokio::task::spawn_blocking(move || Db::open(&dir))
             .await
             .map_err(|panic| Error::with_source(Kind::Internal, "Opening the database panicked", panic))??;
+        let images = paths.images();
+        let image_store =
+            tokio::task::spawn_blocking(move || Store::open(images)).await.map_err(|panic| {
+                Error::with_source(Kind::Internal, "Opening the image store panicked", panic)
+            })??;
         let events = EventHub::default();
-        Ok(Arc::new(Self {
+        let core = Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            image_store,
             journal: Arc::new(Journal(db.clone())),
             db,
             operations: Operations::new(events.clone()),
             events,
             gates: Gates::default(),
+            runtime: Runtime::default(),
+            host_ids: HostIds::read(Path::new("/etc")).map_err(|error| error.chain()),
+            helper: Helper::beside_executable().map_err(|error| error.chain()),
+            registry: OnceLock::new(),
             ready: watch::Sender::new(false),
             end: CancellationToken::new(),
             lanes: Mutex::default(),
             paths,
             options,
-        }))
+        });
+        let registry = crate::devices::registry(&core);
+        core.registry.get_or_init(|| registry);
+        Ok(core)
+    }
+
+    /// This core as everything holds it.
+    ///
+    /// # Errors
+    /// The daemon is ending.
+    pub fn shared(&self) -> Result<SharedCore> {
+        self.me.upgrade().ok_or_else(|| Error::unavailable("LXD is shutting down"))
+    }
+
+    /// The device types of this server.
+    pub fn device_registry(&self) -> Registry {
+        self.registry.get().cloned().unwrap_or_default()
+    }
+
+    /// The helper program.
+    ///
+    /// # Errors
+    /// It was not found at the start.
+    pub fn helper(&self) -> Result<&Helper> {
+        self.helper.as_ref().map_err(|text| Error::internal(text.clone()))
+    }
+
+    /// Ids of this host for unprivileged instances.
+    ///
+    /// # Errors
+    /// The host gives none.
+    pub fn host_ids(&self) -> Result<HostIds> {
+        self.host_ids.clone().map_err(Error::internal)
     }
 
     /// The lane of an object, by its URL without query.

@@ -5,10 +5,14 @@
 //! `lxd-core/src/instances/state.rs`, which uses `lxd-db/src/instances.rs`.
 
 mod core;
+mod devices;
+pub mod images;
+pub mod instances;
 pub mod journal;
 mod lifecycle;
 mod paths;
 mod start;
+pub mod storage_pools;
 pub mod undo;
 
 pub use crate::core::{Core, Options};

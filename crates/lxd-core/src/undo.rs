@@ -3,9 +3,11 @@
 use async_trait::async_trait;
 use lxd_task::journal::Undoer;
 use lxd_types::Result;
+use lxd_types::names::{InstanceName, ProjectName};
 use serde::{Deserialize, Serialize};
 
 use crate::Core;
+use crate::instances::{self, InstanceKey};
 
 /// One undo step, as it stands in the journal. Variants are never renamed: a newer release must be able to
 /// undo what an older one left behind.
@@ -18,13 +20,59 @@ pub enum Undo {
         /// Path relative to the data directory.
         path: String,
     },
+    /// Removes an instance whose creation did not end: rows, volume, directories.
+    CreateInstance {
+        /// Its project.
+        project: ProjectName,
+        /// Its name.
+        name: InstanceName,
+    },
+    /// Goes on with the deletion of an instance whose rows are gone; before that, nothing was done.
+    FinishDeleteInstance {
+        /// Its project.
+        project: ProjectName,
+        /// Its name.
+        name: InstanceName,
+        /// The pool of its root volume.
+        pool: Option<String>,
+    },
+    /// Makes the volume's name agree with the recorded name of an instance.
+    RenameInstance {
+        /// Its project.
+        project: ProjectName,
+        /// The name before.
+        old: InstanceName,
+        /// The name after.
+        new: InstanceName,
+    },
+    /// Stops the devices of an instance whose start did not end.
+    StartInstance {
+        /// Its project.
+        project: ProjectName,
+        /// Its name.
+        name: InstanceName,
+    },
 }
 
 #[async_trait]
 impl Undoer<Undo> for Core {
     async fn undo(&self, step: Undo) -> Result<()> {
+        let core = self.shared()?;
         match step {
             Undo::RemoveFile { path } => self.remove_leftover(path).await,
+            Undo::CreateInstance { project, name } => {
+                instances::undo::create(&core, &InstanceKey { project, name }).await
+            }
+            Undo::FinishDeleteInstance { project, name, pool } => {
+                instances::undo::delete(&core, &InstanceKey { project, name }, pool.as_deref()).await
+            }
+            Undo::RenameInstance { project, old, new } => {
+                let old = InstanceKey { project: project.clone(), name: old };
+                instances::undo::rename(&core, &old, &InstanceKey { project, name: new }).await
+            }
+            Undo::StartInstance { project, name } => {
+                instances::undo::start(&core, &InstanceKey { project, name }).await
+            }
         }
     }
 }

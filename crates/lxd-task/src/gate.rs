@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use lxd_types::Kind;
+use lxd_types::error::Classify;
+
 /// All gates of this member. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Gates {
@@ -27,6 +30,12 @@ pub struct Holder {
 pub struct Taken {
     /// What the holder does.
     pub action: &'static str,
+}
+
+impl Classify for Taken {
+    fn kind(&self) -> Kind {
+        Kind::Busy
+    }
 }
 
 /// An entered gate; left when dropped.

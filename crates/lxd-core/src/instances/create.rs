@@ -1,0 +1,225 @@
+//! `POST /1.0/instances`: a new instance from an image, or an empty one.
+
+use std::sync::Arc;
+
+use chrono::Utc;
+use lxd_api::instance::InstancesPost;
+use lxd_auth::Permit;
+use lxd_db::{Tx, instances, profiles, projects, storage_pools, storage_volumes};
+use lxd_instance::{expand_config, expand_devices};
+use lxd_storage::{VolumeKind, VolumeRef};
+use lxd_task::operation::Operation;
+use lxd_task::{OpHandle, OperationSpec};
+use lxd_types::arch::Architecture;
+use lxd_types::names::InstanceName;
+use lxd_types::{Config, Devices, Error, InstanceKind, Result};
+
+use super::rules;
+use super::source::Source;
+use super::{InstanceKey, idmap, volatile};
+use crate::journal::Log;
+use crate::lifecycle::Lifecycle;
+use crate::{SharedCore, Undo};
+
+/// A parsed request: a wrong name, kind or source cannot be written down in it.
+#[derive(Clone, Debug)]
+pub struct CreateInstance {
+    /// Project and name.
+    pub key: InstanceKey,
+    /// Container or virtual machine.
+    pub kind: InstanceKind,
+    /// Given architecture; that of the image or host otherwise.
+    pub architecture: Option<Architecture>,
+    /// Removed when it stops.
+    pub ephemeral: bool,
+    /// Text of the user.
+    pub description: String,
+    /// Its own keys.
+    pub config: Config,
+    /// Its own devices.
+    pub devices: Devices,
+    /// Its profiles, in order.
+    pub profiles: Vec<String>,
+    /// Where its files come from.
+    pub source: Source,
+}
+
+/// What will be recorded and done; made from the facts of one transaction.
+#[derive(Clone, Debug)]
+pub struct CreatePlan {
+    /// The row.
+    pub row: instances::NewInstance,
+    /// The row of its root volume.
+    pub volume: storage_volumes::NewVolume,
+    /// The pool of that volume.
+    pub pool: String,
+    /// Size of the root disk in bytes.
+    pub size: Option<u64>,
+}
+
+/// Starts the creation; the answer is its operation.
+///
+/// # Errors
+/// The request is wrong, or names an image or a profile that does not exist.
+pub async fn create(core: &SharedCore, permit: &Permit, post: InstancesPost) -> Result<Arc<Operation>> {
+    let request = parse(core, permit, post).await?;
+    let key = request.key.clone();
+    let spec = OperationSpec::task("Creating instance", key.project.as_str())
+        .on("instances", key.url())
+        .on("containers", format!("/1.0/containers/{}", key.name))
+        .by(permit.caller().requestor());
+    let (core, permit) = (core.clone(), permit.clone());
+    Ok(core.operations.clone().spawn(spec, move |op| async move { run(&core, &permit, &op, request).await }))
+}
+
+/// Checks form and references of the request.
+async fn parse(core: &SharedCore, permit: &Permit, post: InstancesPost) -> Result<CreateInstance> {
+    let source = Source::parse(&post.source)?;
+    let kind = rules::kind(&post.kind)?;
+    let architecture = rules::architecture(&post.architecture)?;
+    let name: InstanceName = if post.name.is_empty() { rules::random_name() } else { post.name.parse()? };
+    let key = InstanceKey::new(permit.project(), &name);
+    let source = source.resolve(core, &key.project).await?;
+    let profiles = post.profiles.unwrap_or_else(|| vec![profiles::DEFAULT_NAME.to_owned()]);
+    let (project, wanted) = (key.project.to_string(), profiles.clone());
+    core.db
+        .read(move |tx| {
+            projects::require(tx, &project)?;
+            let owner = projects::owner_of(tx, &project, "features.profiles")?;
+            for name in &wanted {
+                if profiles::find(tx, owner, name)?.is_none() {
+                    // The reference's answer, status included.
+                    return Err(Error::internal(format!("Requested profile {name:?} doesn't exist")));
+                }
+            }
+            Ok(())
+        })
+        .await?;
+    Ok(CreateInstance {
+        key,
+        kind,
+        architecture,
+        ephemeral: post.ephemeral,
+        description: post.description,
+        config: without_empty(post.config),
+        devices: post.devices,
+        profiles,
+        source,
+    })
+}
+
+fn without_empty(config: Config) -> Config {
+    config.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+}
+
+/// The creation inside its gate; every step that leaves something behind is in the journal.
+async fn run(core: &SharedCore, permit: &Permit, op: &OpHandle, request: CreateInstance) -> Result<()> {
+    let key = request.key.clone();
+    let _gate = core.gates.enter(key.to_string(), "create")?;
+    core.undoable(async |undo: &mut Log| {
+        op.step("recording");
+        undo.push(Undo::CreateInstance { project: key.project.clone(), name: key.name.clone() }).await?;
+        let plan = record(core, &request).await?;
+        op.step("creating the root volume");
+        fill(core, op, &request, &plan).await?;
+        super::files::prepare_directories(core, &key).await
+    })
+    .await?;
+    core.tell(
+        permit.caller(),
+        Lifecycle::new("instance-created", key.url())
+            .in_project(&key.project)
+            .with("type", request.kind.name())
+            .with("location", "none"),
+    );
+    Ok(())
+}
+
+/// One transaction: plan on the present facts, then rows of instance and root volume.
+async fn record(core: &SharedCore, request: &CreateInstance) -> Result<CreatePlan> {
+    let request = request.clone();
+    let registry = core.device_registry();
+    let ids = core.host_ids.clone();
+    core.db
+        .write(move |tx| {
+            let plan = plan_create(tx, &registry, &ids, &request)?;
+            instances::insert(tx, &plan.row).map_err(|error| taken(error, &request.key))?;
+            storage_volumes::insert(tx, &plan.volume)?;
+            Ok(plan)
+        })
+        .await
+        .map_err(|error| error.context("Failed creating instance record"))
+}
+
+fn taken(error: Error, key: &InstanceKey) -> Error {
+    match error.kind() {
+        lxd_types::Kind::Conflict => {
+            Error::conflict(format!("Instance {:?} already exists", key.name.as_str()))
+        }
+        _ => error,
+    }
+}
+
+/// What will be recorded, from the facts of this transaction. Nothing is changed.
+///
+/// # Errors
+/// The first rule that the request breaks.
+pub fn plan_create(
+    tx: &Tx<'_>,
+    registry: &lxd_device::Registry,
+    ids: &Result<idmap::HostIds, String>,
+    request: &CreateInstance,
+) -> Result<CreatePlan> {
+    let project = projects::get(tx, request.key.project.as_str())?;
+    let owner = projects::owner_of(tx, &project.name, "features.profiles")?;
+    let of = profiles::by_names(tx, owner, &request.profiles)?;
+    let image = request.source.image_facts(tx, project.id)?;
+    let mut own = request.source.image_config(&image);
+    own.extend(request.config.clone());
+    rules::check_new_config(&request.config, &own, request.kind)?;
+    let config = expand_config(of.iter().map(|p| &p.config), &own);
+    let devices = expand_devices(of.iter().map(|p| &p.devices), &request.devices);
+    let facts = crate::instances::facts::device_facts(tx, &project)?;
+    rules::check_devices(registry, request.kind, &devices, &facts)
+        .map_err(|error| error.context("Invalid devices").context("Failed initialising instance"))?;
+    let (pool, size) = rules::root_disk(&devices)
+        .map_err(|error| error.context("Failed getting root disk").context("Failed initialising instance"))?;
+    let pool_id = storage_pools::require(tx, &pool)?;
+    volatile::new_instance(&mut own, &devices, request);
+    idmap::assign(tx, &mut own, &config, ids)?;
+    own.insert("volatile.last_state.idmap".to_owned(), "[]".to_owned());
+    let architecture = request.source.architecture(&image, request.architecture)?;
+    let row = instances::NewInstance {
+        project_id: project.id,
+        node_id: lxd_db::nodes::LONE,
+        name: request.key.name.to_string(),
+        architecture: architecture.id(),
+        kind: request.kind.id(),
+        ephemeral: request.ephemeral,
+        created: Utc::now(),
+        stateful: false,
+        last_used: None,
+        description: request.description.clone(),
+        config: own,
+        devices: request.devices.clone(),
+        profiles: of.iter().map(|p| p.id).collect(),
+    };
+    let volume = storage_volumes::NewVolume {
+        name: row.name.clone(),
+        pool_id,
+        kind: VolumeKind::Container.number(),
+        ..storage_volumes::NewVolume::here(project.id)
+    };
+    Ok(CreatePlan { row, volume, pool, size })
+}
+
+/// Makes the root volume and fills it from the source.
+async fn fill(core: &SharedCore, op: &OpHandle, request: &CreateInstance, plan: &CreatePlan) -> Result<()> {
+    let pool = crate::storage_pools::open(core, &plan.pool).await?;
+    let volume = VolumeRef::container(&request.key.project, &request.key.name);
+    let filler = request.source.filler(core, op);
+    pool.create(&volume, plan.size, Some(filler))
+        .await
+        .map_err(|error| error.context("Failed creating instance from image"))?;
+    op.check()
+}

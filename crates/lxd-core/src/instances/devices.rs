@@ -1,0 +1,130 @@
+//! Starting and stopping the devices of an instance: all or none.
+
+use lxd_device::{Context, Registry, Started};
+use lxd_instance::keys::volatile;
+use lxd_types::error::Many;
+use lxd_types::{Config, Device, IdMap, Result};
+
+use super::{InstanceKey, Model, facts};
+use crate::SharedCore;
+
+/// What came of starting all devices.
+#[derive(Clone, Debug, Default)]
+pub struct AllStarted {
+    /// Mounts, interfaces and limits, in the order of the devices.
+    pub started: Vec<(String, Started)>,
+    /// Changes of the instance's volatile keys; an empty value removes one.
+    pub volatile: Config,
+}
+
+/// The surroundings of one device.
+pub fn context(core: &SharedCore, model: &Model, name: &str, idmap: &IdMap) -> Result<Context> {
+    Ok(Context {
+        project: model.key.project.clone(),
+        instance: model.key.name.clone(),
+        kind: model.kind(),
+        device: name.parse()?,
+        volatile: volatile::of_device(&model.row.config, name),
+        devices_dir: core.paths.devices().join(model.key.storage_name()),
+        idmap: idmap.clone(),
+        config: model.config.clone(),
+    })
+}
+
+/// Starts all devices; when one fails, those that were started are stopped again.
+///
+/// # Errors
+/// What the first failing device answers, under its name.
+pub async fn start_all(core: &SharedCore, model: &Model, idmap: &IdMap) -> Result<AllStarted> {
+    let facts = load_facts(core, &model.key).await?;
+    let registry = core.device_registry();
+    let mut all = AllStarted::default();
+    for (name, device) in &model.devices {
+        match start_one(core, &registry, model, name, device, idmap, &facts).await {
+            Ok(started) => {
+                all.volatile.extend(volatile::for_instance(&started.volatile, name));
+                all.started.push((name.clone(), started));
+            }
+            Err(error) => {
+                let done: Vec<String> = all.started.iter().map(|(name, _)| name.clone()).collect();
+                let stopped = stop_some(core, model, &done, idmap).await;
+                log_failure(&model.key, stopped.1);
+                return Err(error.context(format!("Failed to start device {name:?}")));
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Starts one device.
+async fn start_one(
+    core: &SharedCore,
+    registry: &Registry,
+    model: &Model,
+    name: &str,
+    device: &Device,
+    idmap: &IdMap,
+    facts: &lxd_device::Facts,
+) -> Result<Started> {
+    let kind = registry.find(name, device, facts)?;
+    kind.start(&context(core, model, name, idmap)?, device).await
+}
+
+/// Stops all devices, last first; every one is tried. Returns the changes of volatile keys.
+pub async fn stop_all(core: &SharedCore, model: &Model, idmap: &IdMap) -> Config {
+    let names: Vec<String> = model.devices.keys().cloned().collect();
+    let (volatile, result) = stop_some(core, model, &names, idmap).await;
+    log_failure(&model.key, result);
+    volatile
+}
+
+async fn stop_some(
+    core: &SharedCore,
+    model: &Model,
+    names: &[String],
+    idmap: &IdMap,
+) -> (Config, Result<()>) {
+    let mut failed = Many::new();
+    let mut changes = Config::new();
+    let Some(facts) = failed.keep(load_facts(core, &model.key).await) else {
+        return (changes, failed.into_result("Failed to stop devices"));
+    };
+    let registry = core.device_registry();
+    for name in names.iter().rev() {
+        let Some(device) = model.devices.get(name) else { continue };
+        let stopped = async {
+            let kind = registry.find(name, device, &facts)?;
+            kind.stop(&context(core, model, name, idmap)?, device).await
+        };
+        if let Some(volatile) = failed.keep(stopped.await) {
+            changes.extend(volatile::for_instance(&volatile, name));
+        }
+    }
+    (changes, failed.into_result("Failed to stop devices"))
+}
+
+/// Lets all devices forget an instance that is deleted.
+pub async fn remove_all(core: &SharedCore, model: &Model) {
+    let mut failed = Many::new();
+    let Some(facts) = failed.keep(load_facts(core, &model.key).await) else { return };
+    let registry = core.device_registry();
+    for (name, device) in &model.devices {
+        let removed = async {
+            let kind = registry.find(name, device, &facts)?;
+            kind.remove(&context(core, model, name, &IdMap::default())?, device).await
+        };
+        failed.keep(removed.await);
+    }
+    log_failure(&model.key, failed.into_result("Failed to remove devices"));
+}
+
+fn log_failure(key: &InstanceKey, result: Result<()>) {
+    if let Err(error) = result {
+        tracing::error!(project = %key.project, instance = %key.name, error = error.chain(), "Devices are left over");
+    }
+}
+
+async fn load_facts(core: &SharedCore, key: &InstanceKey) -> Result<lxd_device::Facts> {
+    let project = key.project.to_string();
+    core.db.read(move |tx| facts::device_facts(tx, &lxd_db::projects::get(tx, &project)?)).await
+}

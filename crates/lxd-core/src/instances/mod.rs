@@ -1,0 +1,52 @@
+//! Instances: one file per action (`/1.0/instances`).
+
+mod apply;
+mod create;
+mod delete;
+mod devices;
+mod facts;
+mod files;
+mod idmap;
+mod list;
+mod model;
+mod rename;
+mod rules;
+mod runtime;
+mod source;
+pub(crate) mod undo;
+mod update;
+mod view;
+mod volatile;
+
+pub use create::{CreateInstance, create, plan_create};
+pub use delete::delete;
+pub use idmap::HostIds;
+pub use list::{List, get, list};
+pub use model::{InstanceKey, Model, load, models};
+pub use rename::rename;
+pub use runtime::{Runtime, RuntimeEntry};
+pub use source::Source;
+pub use update::{Merge, put_fields, update};
+pub use view::{instance_view, put_view};
+
+use lxd_db::{projects, storage_volumes};
+use lxd_storage::VolumeKind;
+use lxd_types::Result;
+
+use crate::SharedCore;
+
+/// The pool of an instance's root volume; `None` when the database knows of none.
+///
+/// # Errors
+/// A failure of the database.
+pub(crate) async fn pool_name(core: &SharedCore, key: &InstanceKey) -> Result<Option<String>> {
+    let key = key.clone();
+    core.db
+        .read(move |tx| {
+            let Some(project) = projects::find(tx, key.project.as_str())? else { return Ok(None) };
+            let kind = VolumeKind::Container.number();
+            let volumes = storage_volumes::anywhere(tx, project, kind, key.name.as_str())?;
+            Ok(volumes.into_iter().next().map(|volume| volume.pool))
+        })
+        .await
+}

@@ -1,0 +1,131 @@
+//! Rules of requests about instances. Pure.
+
+use lxd_device::{Facts, Level, Registry};
+use lxd_instance::keys;
+use lxd_types::arch::Architecture;
+use lxd_types::names::InstanceName;
+use lxd_types::{ByteSize, Config, ConfigExt, DeviceExt, Devices, Error, InstanceKind, Result};
+use rand::seq::IndexedRandom;
+
+/// The kind that the member `type` names; containers when it is empty.
+///
+/// # Errors
+/// It is none, or one that this server does not run.
+pub fn kind(name: &str) -> Result<InstanceKind> {
+    match name {
+        "" | "container" => Ok(InstanceKind::Container),
+        "virtual-machine" => {
+            Err(Error::not_implemented("Virtual machines are not supported yet by this server"))
+        }
+        _ => Err(Error::bad_request("Invalid instance type")),
+    }
+}
+
+/// The architecture that a request names, `None` when it leaves the choice to the server.
+///
+/// # Errors
+/// There is none of that name.
+pub fn architecture(name: &str) -> Result<Option<Architecture>> {
+    if name.is_empty() {
+        return Ok(None);
+    }
+    // The reference's answer, status included.
+    Architecture::from_alias(name)
+        .map(Some)
+        .ok_or_else(|| Error::internal(format!("Architecture isn't supported: {name}")))
+}
+
+/// The devices that hold, after expansion.
+///
+/// # Errors
+/// The first rule that one breaks; more than one root disk.
+pub fn check_devices(
+    registry: &Registry,
+    kind: InstanceKind,
+    devices: &Devices,
+    facts: &Facts,
+) -> Result<()> {
+    registry.validate(devices, Level::Instance(kind), facts)
+}
+
+/// Pool and size of the root disk.
+///
+/// # Errors
+/// There is none, or more than one.
+pub fn root_disk(devices: &Devices) -> Result<(String, Option<u64>)> {
+    let mut roots = devices.values().filter(|device| device.is_root_disk());
+    let root = roots.next().ok_or_else(|| Error::not_found("No root device could be found"))?;
+    if roots.next().is_some() {
+        return Err(Error::bad_request("More than one root device found"));
+    }
+    let pool = lxd_device::disk::root_pool(root)?;
+    let size = root.set("size").map(str::parse::<ByteSize>).transpose()?.map(|size| size.bytes());
+    Ok((pool.to_string(), size))
+}
+
+/// The configuration of a new instance: what the user gave must have an effect, what the image gave must be valid.
+///
+/// # Errors
+/// The first key that is unknown, wrong, or has no effect yet.
+pub fn check_new_config(given: &Config, own: &Config, kind: InstanceKind) -> Result<()> {
+    keys::validate(own, Level::Instance(kind))?;
+    keys::check_supported(&Config::new(), given)
+}
+
+/// The changed configuration of an instance.
+///
+/// # Errors
+/// As [`check_new_config`].
+pub fn check_changed_config(old: &Config, new: &Config, kind: InstanceKind) -> Result<()> {
+    keys::validate(new, Level::Instance(kind))?;
+    keys::check_supported(old, new)
+}
+
+/// A name for an instance that the request gives none.
+pub fn random_name() -> InstanceName {
+    const FIRST: &[&str] = &[
+        "able", "agile", "amber", "bold", "brave", "bright", "calm", "clever", "cosmic", "daring", "eager",
+        "fair", "fleet", "gentle", "glad", "golden", "happy", "hardy", "keen", "kind", "lively", "lucky",
+        "mellow", "merry", "modest", "noble", "patient", "polite", "proud", "quick", "quiet", "rapid",
+        "ready", "robust", "sharp", "simple", "smart", "steady", "sunny", "swift", "tidy", "vivid", "warm",
+        "wise",
+    ];
+    const SECOND: &[&str] = &[
+        "badger", "beaver", "bison", "cod", "crane", "deer", "dolphin", "eagle", "falcon", "finch", "fox",
+        "gecko", "goose", "hare", "hawk", "heron", "ibex", "jay", "koala", "lark", "lemur", "lion", "lynx",
+        "marten", "mole", "moth", "newt", "otter", "owl", "panda", "perch", "puffin", "raven", "robin",
+        "seal", "shrew", "stork", "swan", "tapir", "tern", "trout", "viper", "weasel", "wren", "yak",
+        "zebra",
+    ];
+    let mut random = rand::rng();
+    let mut pick = |words: &[&'static str]| words.choose(&mut random).copied().unwrap_or("nameless");
+    let name = format!("{}-{}", pick(FIRST), pick(SECOND));
+    name.parse().expect("two words and a dash are a host name")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_names_are_names() {
+        for _ in 0..200 {
+            assert!(random_name().as_str().contains('-'));
+        }
+    }
+
+    #[test]
+    fn one_root_disk_is_needed() {
+        let disk = |pool: &str| {
+            [("type", "disk"), ("path", "/"), ("pool", pool)]
+                .into_iter()
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                .collect::<Config>()
+        };
+        assert_eq!(root_disk(&Devices::new()).unwrap_err().chain(), "No root device could be found");
+        let one: Devices = [("root".to_owned(), disk("p"))].into();
+        assert_eq!(root_disk(&one).unwrap(), ("p".to_owned(), None));
+        let two: Devices = [("a".to_owned(), disk("p")), ("b".to_owned(), disk("p"))].into();
+        assert!(root_disk(&two).is_err());
+    }
+}

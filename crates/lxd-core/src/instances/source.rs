@@ -1,0 +1,142 @@
+//! Where the files of a new instance come from (member `source` of the request).
+
+use std::sync::Arc;
+
+use lxd_api::instance::InstanceSource;
+use lxd_db::{Tx, images, projects};
+use lxd_storage::Filler;
+use lxd_storage::fill_with;
+use lxd_sys::Dir;
+use lxd_task::OpHandle;
+use lxd_types::arch::Architecture;
+use lxd_types::names::{Fingerprint, ProjectName};
+use lxd_types::{Config, Error, Result};
+
+use crate::SharedCore;
+
+/// The form of the request.
+#[derive(Clone, Debug)]
+pub enum Wanted {
+    /// A local image by alias or by the beginning of its fingerprint.
+    Image(String),
+    /// Nothing: an empty root file system.
+    Empty,
+}
+
+/// A source that exists.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A local image.
+    Image {
+        /// Its fingerprint.
+        fingerprint: Fingerprint,
+    },
+    /// Nothing.
+    Empty,
+}
+
+/// What the plan needs to know of the image.
+#[derive(Clone, Debug, Default)]
+pub struct ImageFacts {
+    /// Its properties.
+    pub properties: Config,
+    /// Its architecture's number; 0 when there is no image.
+    pub architecture: i64,
+}
+
+impl Source {
+    /// Checks the form.
+    ///
+    /// # Errors
+    /// An unknown or unsupported type, or an image that is not named.
+    pub fn parse(source: &InstanceSource) -> Result<Wanted> {
+        match source.kind.as_str() {
+            "none" => Ok(Wanted::Empty),
+            "image" if !source.server.is_empty() => {
+                Err(Error::not_implemented("Instances from images of other servers are not supported yet"))
+            }
+            "image" if !source.alias.is_empty() => Ok(Wanted::Image(source.alias.clone())),
+            "image" if !source.fingerprint.is_empty() => Ok(Wanted::Image(source.fingerprint.clone())),
+            // The reference's answer, status included.
+            "image" => Err(Error::internal(
+                "Must specify one of alias, fingerprint or properties for init from image",
+            )),
+            "copy" | "migration" => Err(Error::not_implemented(format!(
+                "Instances from a source of type {:?} are not supported yet",
+                source.kind
+            ))),
+            other => Err(Error::bad_request(format!("Unknown source type {other}"))),
+        }
+    }
+
+    /// The image that a plan was made with.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn image_facts(&self, tx: &Tx<'_>, project_id: i64) -> Result<ImageFacts> {
+        match self {
+            Self::Empty => Ok(ImageFacts::default()),
+            Self::Image { fingerprint } => {
+                let image = images::get(tx, project_id, fingerprint.as_str(), false)?;
+                Ok(ImageFacts { properties: image.properties, architecture: image.architecture })
+            }
+        }
+    }
+
+    /// The keys that an image gives to its instances: `image.*`.
+    pub fn image_config(&self, image: &ImageFacts) -> Config {
+        image.properties.iter().map(|(key, value)| (format!("image.{key}"), value.clone())).collect()
+    }
+
+    /// The architecture of the instance.
+    ///
+    /// # Errors
+    /// The host's is unknown.
+    pub fn architecture(&self, image: &ImageFacts, given: Option<Architecture>) -> Result<Architecture> {
+        given
+            .or_else(|| Architecture::from_id(image.architecture))
+            .or_else(Architecture::native)
+            .ok_or_else(|| Error::internal("The architecture of this host is unknown"))
+    }
+
+    /// What fills the root volume.
+    pub fn filler(&self, core: &SharedCore, op: &OpHandle) -> Filler {
+        let core = core.clone();
+        match self {
+            Self::Empty => fill_with(|dir: Arc<Dir>| async move { empty_root(dir).await }),
+            Self::Image { fingerprint } => {
+                let (fingerprint, op) = (fingerprint.clone(), op.clone());
+                fill_with(move |dir: Arc<Dir>| async move {
+                    crate::images::unpack(&core, &op, &fingerprint, dir).await
+                })
+            }
+        }
+    }
+}
+
+impl Wanted {
+    /// Finds what the request names.
+    ///
+    /// # Errors
+    /// There is no such image.
+    pub async fn resolve(self, core: &SharedCore, project: &ProjectName) -> Result<Source> {
+        let Self::Image(name) = self else { return Ok(Source::Empty) };
+        let project = project.to_string();
+        let fingerprint = core
+            .db
+            .read(move |tx| {
+                let owner = projects::owner_of(tx, &project, "features.images")?;
+                crate::images::resolve(tx, owner, &name)
+            })
+            .await?;
+        Ok(Source::Image { fingerprint: fingerprint.parse()? })
+    }
+}
+
+/// An empty root file system, as the reference makes it.
+async fn empty_root(dir: Arc<Dir>) -> Result<()> {
+    tokio::task::spawn_blocking(move || dir.mkdir("rootfs", 0o755))
+        .await
+        .map_err(|panic| Error::internal(panic.to_string()))?
+        .map_err(|e| Error::internal(format!("Failed to make the root directory: {e}")))
+}

@@ -1,0 +1,93 @@
+//! `PUT` and `PATCH /1.0/instances/{name}`: the transaction decides, then the running instance follows.
+
+use lxd_api::instance::InstancePut;
+use lxd_auth::Permit;
+use lxd_db::{Tx, instances, profiles, projects};
+use lxd_instance::{expand_config, expand_devices};
+use lxd_types::arch::Architecture;
+use lxd_types::names::InstanceName;
+use lxd_types::{Config, Error, Kind, Result};
+
+use super::{HostIds, InstanceKey, Model, facts, load, put_view, rules};
+use crate::SharedCore;
+use crate::lifecycle::Lifecycle;
+
+/// How the new fields follow from the present ones; may be called again when another change came first.
+pub type Merge = dyn Fn(InstancePut) -> Result<InstancePut> + Send + Sync;
+
+/// Changes an instance. The new fields are made from those of the same transaction, so that two clients that
+/// change different keys at once both succeed.
+///
+/// # Errors
+/// There is no such instance, the `merge` refuses, or a rule is broken; nothing is changed then.
+pub async fn update(
+    core: &SharedCore,
+    permit: &Permit,
+    name: &InstanceName,
+    merge: Box<Merge>,
+) -> Result<()> {
+    let key = InstanceKey::new(permit.project(), name);
+    let wanted = key.clone();
+    let registry = core.device_registry();
+    let ids = core.host_ids.clone();
+    let (old, new) = core
+        .db
+        .write(move |tx| {
+            let old = load(tx, &wanted)?;
+            let put = merge(put_view(&old))?;
+            record(tx, &registry, &ids, &old, put)?;
+            Ok((old, load(tx, &wanted)?))
+        })
+        .await?;
+    super::apply::changed(core, &old, &new).await?;
+    core.tell(permit.caller(), Lifecycle::new("instance-updated", key.url()).in_project(&key.project));
+    Ok(())
+}
+
+/// The fields that a version of the object is made of.
+///
+/// # Errors
+/// Not found.
+pub async fn put_fields(core: &SharedCore, permit: &Permit, name: &InstanceName) -> Result<InstancePut> {
+    let key = InstanceKey::new(permit.project(), name);
+    Ok(put_view(&core.db.read(move |tx| load(tx, &key)).await?))
+}
+
+fn record(
+    tx: &Tx<'_>,
+    registry: &lxd_device::Registry,
+    ids: &Result<HostIds, String>,
+    old: &Model,
+    put: InstancePut,
+) -> Result<()> {
+    let project = projects::get(tx, &old.row.project)?;
+    let owner = projects::owner_of(tx, &project.name, "features.profiles")?;
+    for name in &put.profiles {
+        if profiles::find(tx, owner, name)?.is_none() {
+            return Err(Error::bad_request(format!("Requested profile {name:?} doesn't exist")));
+        }
+    }
+    let of = profiles::by_names(tx, owner, &put.profiles)?;
+    let mut own: Config = put.config.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+    rules::check_changed_config(&old.row.config, &own, old.kind())?;
+    let config = expand_config(of.iter().map(|p| &p.config), &own);
+    let devices = expand_devices(of.iter().map(|p| &p.devices), &put.devices);
+    let facts = facts::device_facts(tx, &project)?;
+    rules::check_devices(registry, old.kind(), &devices, &facts)
+        .map_err(|error| error.context("Invalid expanded devices"))?;
+    rules::root_disk(&devices)
+        .map_err(|error| error.context("Invalid expanded devices").with_kind(Kind::BadRequest))?;
+    super::idmap::assign(tx, &mut own, &config, ids)?;
+    let architecture = rules::architecture(&put.architecture)?
+        .or_else(|| Architecture::from_id(old.row.architecture))
+        .ok_or_else(|| Error::internal("The instance's architecture is unknown"))?;
+    let change = instances::Change {
+        architecture: architecture.id(),
+        ephemeral: put.ephemeral,
+        description: put.description,
+        config: own,
+        devices: put.devices,
+        profiles: of.iter().map(|p| p.id).collect(),
+    };
+    instances::update(tx, old.row.id, &change)
+}

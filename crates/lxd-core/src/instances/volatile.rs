@@ -1,0 +1,24 @@
+//! The keys that the server keeps in an instance's configuration (`volatile.*`). Pure.
+
+use lxd_types::{Config, ConfigExt, Devices, Mac};
+
+use super::create::CreateInstance;
+use super::source::Source;
+
+/// Adds what a new instance starts with.
+pub fn new_instance(own: &mut Config, devices: &Devices, request: &CreateInstance) {
+    let mut set = |key: &str, value: String| {
+        own.entry(key.to_owned()).or_insert(value);
+    };
+    set("volatile.uuid", uuid::Uuid::new_v4().to_string());
+    set("volatile.cloud-init.instance-id", uuid::Uuid::new_v4().to_string());
+    if let Source::Image { fingerprint, .. } = &request.source {
+        set("volatile.apply_template", "create".to_owned());
+        set("volatile.base_image", fingerprint.to_string());
+    }
+    for (name, device) in devices {
+        if device.value("type") == "nic" && device.value("hwaddr").is_empty() {
+            set(&format!("volatile.{name}.hwaddr"), Mac::instance(rand::random()).to_string());
+        }
+    }
+}
