@@ -3,10 +3,12 @@
 //!
 //! Nothing here knows instances, networks or pools: the drivers say what they want, this crate does it.
 
+mod exited;
 pub mod helper;
 pub mod netlink;
 pub mod runner;
 pub mod sysctl;
 
+pub use exited::exited;
 pub use helper::{Helper, HelperProcess};
 pub use runner::{Cmd, CmdError, Detached, Input, Output, OutputTo, RealRunner, Runner};

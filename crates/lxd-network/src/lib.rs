@@ -1,1 +1,12 @@
-//! lxd-network
+//! Networks: what a managed bridge may be, and how it is made on the host.
+//!
+//! [`config`] holds the rules (pure); [`bridge`] turns a checked configuration into a [`bridge::BridgeSpec`] and that
+//! into an interface, addresses, firewall rules and a DHCP and DNS service. Nothing here knows the database.
+
+pub mod bridge;
+pub mod config;
+mod name;
+mod state;
+
+pub use name::{check_interface, network_name};
+pub use state::{interface_kind, interface_state};

@@ -1,0 +1,332 @@
+//! Managed bridges on the host: interface, addresses, routes, firewall rules, DHCP and DNS.
+//!
+//! [`Bridges::start`] makes what is there into what shall be, step by step and without touching what is right already:
+//! it starts a bridge after a reboot, finds a running one after a restart of the daemon, and applies a changed
+//! configuration under running instances.
+
+pub mod dnsmasq;
+pub mod firewall;
+pub mod hosts;
+pub mod leases;
+mod link;
+mod service;
+pub mod spec;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use lxd_host::netlink::Netlink;
+use lxd_host::{Cmd, Input, Runner};
+use lxd_sys::Dir;
+use lxd_types::error::{Context, Many};
+use lxd_types::names::NetworkName;
+use lxd_types::{Error, Result};
+
+use dnsmasq::Account;
+use hosts::StaticHost;
+use leases::Lease;
+use service::{Running, Wanted, blocking};
+pub use spec::{BridgeSpec, stable_mac};
+
+/// All managed bridges of this server. Cheap to clone.
+#[derive(Clone)]
+pub struct Bridges {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    runner: Arc<dyn Runner>,
+    netlink: Netlink,
+    root: PathBuf,
+    group: Option<String>,
+    /// One entry per network; the outer lock is held for a look-up only.
+    states: Mutex<HashMap<NetworkName, Arc<tokio::sync::Mutex<State>>>>,
+}
+
+/// What runs of one bridge. Its lock makes the changes of one bridge follow each other.
+#[derive(Default)]
+struct State {
+    spec: Option<BridgeSpec>,
+    service: Option<Running>,
+    watcher: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl State {
+    /// From now on the end of the service is wanted.
+    fn forget_watcher(&mut self) {
+        if let Some(watcher) = self.watcher.take() {
+            watcher.abort();
+        }
+    }
+}
+
+impl Bridges {
+    /// Bridges whose directories are below `root` (`LXD_DIR/networks`). Services run with the rights of `group`.
+    pub fn new(runner: Arc<dyn Runner>, netlink: Netlink, root: PathBuf, group: Option<String>) -> Self {
+        Self { shared: Arc::new(Shared { runner, netlink, root, group, states: Mutex::default() }) }
+    }
+
+    /// Refuses when there is an interface of this name already.
+    ///
+    /// # Errors
+    /// There is one, or the kernel refuses the question.
+    pub async fn check_name_is_free(&self, name: &str) -> Result<()> {
+        match self.shared.netlink.link(name).await? {
+            None => Ok(()),
+            Some(_) => Err(Error::bad_request(format!("Network interface {name:?} already exists"))),
+        }
+    }
+
+    /// Makes the bridge be as it shall be, with these static entries. Idempotent; instances are not cut off.
+    ///
+    /// # Errors
+    /// What the host refused. What was done stays; the same call goes on from there.
+    pub async fn start(&self, spec: &BridgeSpec, hosts: &[StaticHost]) -> Result<()> {
+        let state = self.state(&spec.name);
+        let mut state = state.lock().await;
+        link::reconcile(&self.shared.netlink, spec).await?;
+        self.firewall(firewall::replace(spec)).await?;
+        self.serve(&mut state, spec, hosts).await?;
+        state.spec = Some(spec.clone());
+        Ok(())
+    }
+
+    /// Removes the bridge from the host; its directory stays. Everything is tried.
+    ///
+    /// # Errors
+    /// What could not be removed.
+    pub async fn stop(&self, name: &NetworkName) -> Result<()> {
+        let state = self.state(name);
+        let mut state = state.lock().await;
+        let mut failed = Many::new();
+        failed.keep(self.end_service(&mut state, name).await);
+        failed.keep(self.firewall(firewall::remove(name.as_str())).await);
+        failed.keep(self.shared.netlink.delete_link(name.as_str()).await.map_err(Error::from));
+        state.spec = None;
+        failed.into_result(format!("Failed to stop network {name:?}", name = name.as_str()))
+    }
+
+    /// Removes the bridge with its directory. Success when nothing is there any more.
+    ///
+    /// # Errors
+    /// What could not be removed.
+    pub async fn delete(&self, name: &NetworkName) -> Result<()> {
+        self.stop(name).await?;
+        let (root, directory) = (self.shared.root.clone(), name.to_string());
+        let removed = blocking(move || match Dir::open(root)?.remove_tree(directory) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        });
+        removed.await.context("Failed to remove the network's directory")?;
+        self.shared.states.lock().expect("no panic happens while the lock is held").remove(name);
+        Ok(())
+    }
+
+    /// Gives a bridge another name: it is stopped, its directory moves, and it is started as `spec` says.
+    ///
+    /// # Errors
+    /// What the host refused.
+    pub async fn rename(&self, old: &NetworkName, spec: &BridgeSpec, hosts: &[StaticHost]) -> Result<()> {
+        self.stop(old).await?;
+        let (root, from, to) = (self.shared.root.clone(), old.to_string(), spec.name.to_string());
+        let moved = blocking(move || {
+            let root = Dir::open(root)?;
+            if root.exists(&from)? { root.rename(&from, &to) } else { Ok(()) }
+        });
+        moved.await.context("Failed to rename the network's directory")?;
+        self.start(spec, hosts).await
+    }
+
+    /// Adds or changes the static entry of an instance's interface.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub async fn set_host(&self, name: &NetworkName, host: &StaticHost) -> Result<()> {
+        let state = self.state(name);
+        let state = state.lock().await;
+        let Some(spec) = &state.spec else { return Ok(()) };
+        if !spec.has_service() {
+            return Ok(());
+        }
+        let (file, line, gid) = (host.file_name(), host.line(spec), self.account()?.gid);
+        let directory = self.directory(name).join(dnsmasq::HOSTS);
+        let changed = blocking(move || match line {
+            Some(line) => service::write_host(&Dir::open(directory)?, &file, &line, gid),
+            None => remove_host(&Dir::open(directory)?, &file),
+        });
+        if changed.await.context("Failed to write a static DHCP entry")? {
+            state.service.iter().for_each(Running::reload);
+        }
+        Ok(())
+    }
+
+    /// Removes a static entry by the name of its file ([`hosts::file_name`]); success when it is gone already.
+    ///
+    /// # Errors
+    /// The file cannot be removed.
+    pub async fn remove_host(&self, name: &NetworkName, file: String) -> Result<()> {
+        let state = self.state(name);
+        let state = state.lock().await;
+        let directory = self.directory(name).join(dnsmasq::HOSTS);
+        let removed = blocking(move || match Dir::open(directory) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            dir => remove_host(&dir?, &file),
+        });
+        if removed.await.context("Failed to remove a static DHCP entry")? {
+            state.service.iter().for_each(Running::reload);
+        }
+        Ok(())
+    }
+
+    /// The leases that the service of a bridge gave.
+    ///
+    /// # Errors
+    /// The file cannot be read; a missing one is no error.
+    pub async fn leases(&self, name: &NetworkName) -> Result<Vec<Lease>> {
+        let directory = self.directory(name);
+        let text = blocking(move || match Dir::open(directory) {
+            Ok(dir) => match dir.read_limited(dnsmasq::LEASES, leases::MAX_FILE) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+                other => other,
+            },
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        });
+        let text = text.await.context("Failed to read the DHCP leases")?;
+        Ok(leases::parse(&String::from_utf8_lossy(&text)))
+    }
+
+    /// Process id of the service of a bridge, if it runs.
+    pub async fn service_pid(&self, name: &NetworkName) -> Option<i32> {
+        self.state(name).lock().await.service.as_ref().map(Running::pid)
+    }
+
+    /// The socket to the host's network configuration.
+    pub fn netlink(&self) -> &Netlink {
+        &self.shared.netlink
+    }
+
+    fn state(&self, name: &NetworkName) -> Arc<tokio::sync::Mutex<State>> {
+        let mut states = self.shared.states.lock().expect("no panic happens while the lock is held");
+        states.entry(name.clone()).or_default().clone()
+    }
+
+    fn directory(&self, name: &NetworkName) -> PathBuf {
+        self.shared.root.join(name.as_str())
+    }
+
+    fn account(&self) -> Result<Account> {
+        service::account(self.shared.group.as_deref())
+    }
+
+    async fn firewall(&self, script: String) -> Result<()> {
+        let cmd = Cmd::new("nft").args(["-f", "-"]).input(Input::Bytes(script.into_bytes()));
+        self.shared
+            .runner
+            .run(cmd)
+            .await
+            .map(|_| ())
+            .map_err(|e| Error::from(e).context("Failed to set up firewall"))
+    }
+
+    /// Makes the service be as it shall be: left alone, told to reload, restarted or ended.
+    async fn serve(&self, state: &mut State, spec: &BridgeSpec, hosts: &[StaticHost]) -> Result<()> {
+        let directory = self.directory(&spec.name);
+        let account = self.account()?;
+        let args = dnsmasq::arguments(spec, &directory, &account);
+        let wanted = Wanted { directory, args, raw: spec.raw_dnsmasq.clone() };
+        let lines = hosts.iter().filter_map(|host| Some((host.file_name(), host.line(spec)?)));
+        let lines = if spec.has_service() { lines.collect() } else { Vec::new() };
+        let changed = service::write_files(wanted.clone(), lines, account.gid).await?;
+        if state.service.is_none() {
+            state.service = Running::find(wanted.directory.clone()).await;
+        }
+        if !spec.has_service() {
+            return self.end_service(state, &spec.name).await;
+        }
+        match &state.service {
+            Some(running) if running.is_as(&wanted) => {
+                if changed {
+                    running.reload();
+                }
+            }
+            _ => {
+                self.end_service(state, &spec.name).await?;
+                state.service = Some(Running::start(self.shared.runner.as_ref(), &wanted).await?);
+            }
+        }
+        if state.watcher.as_ref().is_none_or(tokio::task::JoinHandle::is_finished) {
+            state.watcher =
+                state.service.clone().map(|service| self.watch(spec.name.clone(), service, wanted));
+        }
+        Ok(())
+    }
+
+    async fn end_service(&self, state: &mut State, name: &NetworkName) -> Result<()> {
+        state.forget_watcher();
+        let directory = self.directory(name);
+        let service = match state.service.take() {
+            None => Running::find(directory.clone()).await,
+            some => some,
+        };
+        if let Some(service) = service {
+            service.stop().await?;
+        }
+        let removed = blocking(move || match Dir::open(directory) {
+            Ok(dir) => remove_host(&dir, dnsmasq::PID).map(drop),
+            Err(_) => Ok(()),
+        });
+        removed.await.context("Failed to remove the pid file of dnsmasq")
+    }
+
+    /// Starts the service again whenever it ends by itself, sooner or later.
+    fn watch(&self, name: NetworkName, mut service: Running, wanted: Wanted) -> tokio::task::JoinHandle<()> {
+        let bridges = self.clone();
+        tokio::spawn(async move {
+            let mut pause = Duration::from_millis(100);
+            loop {
+                service.ended().await;
+                tracing::warn!(network = %name, "The DNS and DHCP service ended, starting it again");
+                let state = bridges.state(&name);
+                loop {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(60));
+                    let mut state = state.lock().await;
+                    match Running::start(bridges.shared.runner.as_ref(), &wanted).await {
+                        Ok(running) => {
+                            service = running.clone();
+                            state.service = Some(running);
+                            break;
+                        }
+                        Err(error) => {
+                            tracing::error!(network = %name, error = error.chain(), "It did not start")
+                        }
+                    }
+                }
+            }
+        })
+    }
+}
+
+fn remove_host(dir: &Dir, file: &str) -> std::io::Result<bool> {
+    match dir.remove_file(file) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::spec::BridgeSpec;
+    use lxd_types::Mac;
+
+    /// The bridge `br1` with this configuration.
+    pub(crate) fn spec(pairs: &[(&str, &str)]) -> BridgeSpec {
+        let config = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        crate::config::validate("br1", &config, &config).unwrap();
+        BridgeSpec::new(&"br1".parse().unwrap(), &config, Mac::instance([1, 2, 3])).unwrap()
+    }
+}
