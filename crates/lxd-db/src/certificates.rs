@@ -200,7 +200,7 @@ mod tests {
         let wanted = Certificate { id, restricted: true, projects: vec!["default".into()], ..new("abc1") };
         let copy = wanted.clone();
         db.write(move |tx| update(tx, &copy)).await.unwrap();
-        assert_eq!(db.read(list).await.unwrap(), [wanted.clone()]);
+        assert_eq!(db.read(list).await.unwrap(), std::slice::from_ref(&wanted));
         assert_eq!(db.read(|tx| get(tx, "abc1")).await.unwrap(), wanted);
         let lost = Certificate { id, projects: vec!["nope".into()], ..new("abc1") };
         assert_eq!(db.write(move |tx| update(tx, &lost)).await.unwrap_err().kind(), Kind::NotFound);

@@ -4,15 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use lxd_types::{Error, Result};
 use rusqlite::Connection;
 
 use crate::error::sql;
 use crate::open::{self, Paths};
-use crate::schema;
 use crate::tx::Tx;
 use crate::worker::{WaitStats, Workers};
+use crate::{backup, patch, schema};
 
 /// Read connections to the global database.
 const READERS: usize = 2;
@@ -30,6 +30,7 @@ struct Inner {
     writer: Workers,
     global_commits: AtomicU64,
     local_commits: AtomicU64,
+    paths: Paths,
     /// Debug mode `LXD_DB_TWICE=1`: every closure runs twice, with a rollback between.
     twice: bool,
 }
@@ -73,10 +74,7 @@ impl Db {
             if open::is_missing(path)? {
                 open::create(path, kind, now)?;
             }
-            let mut conn = open::open_writer(path)?;
-            schema::refuse_newer(kind.name, schema::version(&conn)?, kind.steps)?;
-            schema::migrate(&mut conn, kind.steps, now, |_| Ok(()))?;
-            writers.push(conn);
+            writers.push(present(path, kind, &paths, now)?);
         }
         let local = writers.pop().into_iter().collect();
         let readers = (0..READERS).map(|_| open::open_reader(&paths.global)).collect::<Result<_>>()?;
@@ -87,6 +85,7 @@ impl Db {
                 writer: Workers::start("write", writers)?,
                 global_commits: AtomicU64::new(0),
                 local_commits: AtomicU64::new(0),
+                paths,
                 twice: std::env::var_os("LXD_DB_TWICE").is_some_and(|v| v == "1"),
             }),
         })
@@ -144,6 +143,22 @@ impl Db {
         self.inner.local.run(move |conn| change(conn, inner.twice, &inner.local_commits, &work)).await
     }
 
+    pub(crate) fn paths(&self) -> &Paths {
+        &self.inner.paths
+    }
+
+    /// Writes all that was committed into `database/global/db.bin` itself and empties its log, so that other programs
+    /// can read the file alone (`lxd sql global .sync`).
+    ///
+    /// # Errors
+    /// A failure of the database.
+    pub async fn sync_global(&self) -> Result<()> {
+        let work = |conn: &mut Connection| {
+            conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(sql)
+        };
+        self.inner.writer.run(work).await
+    }
+
     /// Commits and waiting times since the start.
     pub fn stats(&self) -> DbStats {
         let inner = &self.inner;
@@ -163,6 +178,23 @@ impl Db {
         self.inner.local.close();
         self.inner.writer.close();
     }
+}
+
+/// Opens a database and brings it to the present: the administrator's patch, then the missing steps of the schema,
+/// each after a copy.
+fn present(path: &Path, kind: &open::Kind, paths: &Paths, now: DateTime<Utc>) -> Result<Connection> {
+    let mut conn = open::open_writer(path)?;
+    let found = schema::version(&conn)?;
+    schema::refuse_newer(kind.name, found, kind.steps)?;
+    let patch = patch::waiting(paths, kind)?;
+    if patch.is_some() || found < schema::newest(kind.steps) {
+        backup::before_change(&conn, paths, kind)?;
+    }
+    if let Some((path, text)) = patch {
+        patch::apply(&mut conn, &path, &text)?;
+    }
+    schema::migrate(&mut conn, kind.steps, now, |_| Ok(()))?;
+    Ok(conn)
 }
 
 /// An open transaction that is rolled back unless it was ended: a panic must not leave it open.

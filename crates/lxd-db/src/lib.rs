@@ -17,15 +17,18 @@ pub mod nodes;
 pub mod profiles;
 pub mod projects;
 pub mod snapshots;
+pub mod sql;
 pub mod storage_pools;
 pub mod storage_volumes;
 pub mod used_by;
 pub mod warnings;
 
+mod backup;
 mod db;
 mod error;
 mod keyvalue;
 mod open;
+mod patch;
 mod schema;
 #[cfg(test)]
 mod testing;

@@ -113,15 +113,18 @@ pub(crate) const GLOBAL: Kind = Kind { name: "global", steps: schema::GLOBAL, se
 
 /// Makes the directories of the database, readable by root alone.
 pub(crate) fn make_dirs(paths: &Paths) -> Result<()> {
-    for dir in [&paths.dir, &paths.global_dir] {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .and_then(|()| fs::set_permissions(dir, fs::Permissions::from_mode(0o700)))
-            .context(format!("Failed to make {}", dir.display()))?;
-    }
-    Ok(())
+    make_dir(&paths.dir)?;
+    make_dir(&paths.global_dir)
+}
+
+/// Makes a directory that only root can enter.
+pub(crate) fn make_dir(dir: &Path) -> Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .and_then(|()| fs::set_permissions(dir, fs::Permissions::from_mode(0o700)))
+        .context(format!("Failed to make {}", dir.display()))
 }
 
 /// Makes a new database under another name and puts it in place when it is whole.
@@ -188,13 +191,22 @@ fn open_file(path: &Path, read_only: bool) -> Result<Connection> {
 }
 
 /// An empty file that only root can read; SQLite gives its mode to the files beside it.
-fn private_file(path: &Path) -> std::io::Result<()> {
+pub(crate) fn private_file(path: &Path) -> std::io::Result<()> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map(drop)
 }
 
 /// Removes a database that was not finished, with its journals.
-fn remove_files(path: &Path) -> std::io::Result<()> {
-    for suffix in ["", "-wal", "-shm", "-journal"] {
+pub(crate) fn remove_files(path: &Path) -> std::io::Result<()> {
+    remove(path, &["", "-wal", "-shm", "-journal"])
+}
+
+/// Removes the journals of a database that is closed.
+pub(crate) fn remove_side_files(path: &Path) -> std::io::Result<()> {
+    remove(path, &["-wal", "-shm", "-journal"])
+}
+
+fn remove(path: &Path, suffixes: &[&str]) -> std::io::Result<()> {
+    for suffix in suffixes {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);
         match fs::remove_file(PathBuf::from(name)) {
@@ -206,7 +218,7 @@ fn remove_files(path: &Path) -> std::io::Result<()> {
 }
 
 /// Makes a rename in the file's directory durable.
-fn sync_parent(path: &Path) -> std::io::Result<()> {
+pub(crate) fn sync_parent(path: &Path) -> std::io::Result<()> {
     path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 

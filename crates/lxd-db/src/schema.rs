@@ -67,6 +67,8 @@ pub(crate) fn migrate(
         return Ok(false);
     }
     let fail = |version: i64| file(format!("Failed to bring the database to schema version {version}"));
+    // Rebuilding a table must not cascade; what refers to nothing afterwards is found before the commit.
+    conn.pragma_update(None, "foreign_keys", "OFF").map_err(fail(newest(steps)))?;
     let tx = conn.transaction().map_err(fail(newest(steps)))?;
     for step in steps.iter().filter(|step| step.version > found) {
         tx.execute_batch(step.sql).map_err(fail(step.version))?;
@@ -77,7 +79,16 @@ pub(crate) fn migrate(
         .map_err(fail(step.version))?;
     }
     after(&tx).map_err(fail(newest(steps)))?;
+    let broken: i64 = tx
+        .query_row("SELECT COUNT(*) FROM pragma_foreign_key_check", [], |row| row.get(0))
+        .map_err(fail(newest(steps)))?;
+    if broken > 0 {
+        return Err(Error::internal(format!(
+            "The migration of the database leaves {broken} rows that refer to nothing"
+        )));
+    }
     tx.commit().map_err(fail(newest(steps)))?;
+    conn.pragma_update(None, "foreign_keys", "ON").map_err(fail(newest(steps)))?;
     Ok(true)
 }
 
