@@ -11,6 +11,7 @@ pub mod instances;
 pub mod journal;
 mod lifecycle;
 mod paths;
+mod sql;
 mod start;
 pub mod storage_pools;
 pub mod undo;

@@ -1,5 +1,7 @@
 //! `/internal`: for the commands of `lxd` and for helpers; root on the unix socket only.
 
+mod sql;
+
 use http::Method;
 use lxd_types::{Error, Result};
 
@@ -8,10 +10,12 @@ use crate::{Ctx, Reply};
 
 /// Rows of the route table.
 pub fn routes() -> Vec<Route> {
-    vec![
+    let mut all = vec![
         route(Method::GET, "/internal/ready", Access::Root, "1.0", ready),
         route(Method::PUT, "/internal/shutdown", Access::Root, "1.0", shutdown),
-    ]
+    ];
+    all.extend(sql::routes());
+    all
 }
 
 /// Has the start come to its end?
