@@ -1,0 +1,85 @@
+//! The server itself: its configuration, what it says of itself, whom it trusts, where it listens.
+
+mod config;
+pub mod environment;
+mod features;
+mod view;
+
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use lxd_auth::ServerCertificate;
+use lxd_types::{Config, Result};
+use tokio::sync::OnceCell;
+
+pub use config::{Change, hash_password};
+pub use environment::Facts;
+
+/// Where the server listens besides the unix socket. Implemented by the HTTP layer.
+#[async_trait]
+pub trait Endpoints: Send + Sync {
+    /// Makes the network listener listen at this address (empty: nowhere), at once. When that fails, the old
+    /// listener is still there.
+    ///
+    /// # Errors
+    /// The address is taken or not ours.
+    async fn listen(&self, address: &str) -> Result<()>;
+
+    /// The same for the debug pages (`core.debug_address`).
+    ///
+    /// # Errors
+    /// As [`listen`](Self::listen).
+    async fn listen_debug(&self, address: &str) -> Result<()>;
+}
+
+/// A rendered answer and the commits of the database that it was made after.
+#[derive(Clone, Debug)]
+pub struct Rendered {
+    /// Number of commits then; any more make it stale.
+    pub commits: u64,
+    /// The whole body.
+    pub body: Bytes,
+    /// The version of the configuration in it.
+    pub etag: String,
+}
+
+/// The server's part of the core.
+pub struct Server {
+    /// The configuration as stored: global and local keys together. Held for a copy of the `Arc`.
+    config: RwLock<Arc<Config>>,
+    /// Changes go one after the other, so that a listener never differs from what is stored.
+    changing: tokio::sync::Mutex<()>,
+    /// What never changes while the daemon runs.
+    facts: OnceCell<Arc<Facts>>,
+    /// The certificate that TLS clients see.
+    pub certificate: ServerCertificate,
+    /// Set once, before the API is up.
+    pub endpoints: OnceLock<Arc<dyn Endpoints>>,
+    /// The last rendered `GET /1.0`. Held for a copy.
+    pub rendered: Mutex<Option<Rendered>>,
+}
+
+impl Server {
+    /// A server with this stored configuration.
+    pub fn new(config: Config, certificate: ServerCertificate) -> Self {
+        Self {
+            config: RwLock::new(Arc::new(config)),
+            changing: tokio::sync::Mutex::default(),
+            facts: OnceCell::new(),
+            certificate,
+            endpoints: OnceLock::new(),
+            rendered: Mutex::default(),
+        }
+    }
+
+    /// The present configuration; defaults are not in it, the keys' own reads know them.
+    pub fn config(&self) -> Arc<Config> {
+        self.config.read().expect("no panic happens while the lock is held").clone()
+    }
+
+    fn set_config(&self, config: Config) {
+        *self.config.write().expect("no panic happens while the lock is held") = Arc::new(config);
+        *self.rendered.lock().expect("no panic happens while the lock is held") = None;
+    }
+}
