@@ -7,6 +7,7 @@
 pub mod certificate;
 pub mod cluster;
 pub mod event;
+pub mod extensions;
 pub mod image;
 pub mod instance;
 pub mod network;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use lxd_api::event::EventRequestor;
+use sha2::{Digest, Sha256};
 
 /// The other end of a connection.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -125,4 +126,9 @@ impl Caller {
 
 fn user_name(uid: u32) -> String {
     if uid == 0 { "root".to_owned() } else { format!("uid={uid}") }
+}
+
+/// SHA-256 of a certificate (DER) as hexadecimal digits.
+pub fn fingerprint(der: &[u8]) -> String {
+    hex::encode(Sha256::digest(der))
 }

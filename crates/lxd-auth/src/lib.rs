@@ -1,7 +1,13 @@
 //! Who may do what: callers, permits, and (with them) certificates and passwords.
 
 pub mod caller;
+pub mod password;
 pub mod permit;
+mod server_certificate;
+mod trust;
 
 pub use caller::{Caller, Peer};
+pub use caller::fingerprint;
 pub use permit::{Level, Permit, authorize, authorize_server, denied};
+pub use server_certificate::ServerCertificate;
+pub use trust::{TrustStore, Trusted};

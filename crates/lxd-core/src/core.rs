@@ -5,6 +5,9 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
+use chrono::Utc;
+use lxd_auth::password::Guard;
+use lxd_auth::{ServerCertificate, TrustStore};
 use lxd_db::Db;
 use lxd_device::Registry;
 use lxd_host::Helper;
@@ -12,12 +15,13 @@ use lxd_image::Store;
 use lxd_task::journal;
 use lxd_task::lane::Lane;
 use lxd_task::{EventHub, Gates, Operations};
-use lxd_types::{Error, Kind, Result};
+use lxd_types::{Config, Error, Kind, Result};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::instances::{HostIds, Runtime};
 use crate::journal::Journal;
+use crate::server::Server;
 use crate::{Paths, SharedCore};
 
 /// How the daemon was started.
@@ -55,6 +59,12 @@ pub struct Core {
     registry: OnceLock<Registry>,
     /// Becomes true when everything that belongs to the start is done.
     pub ready: watch::Sender<bool>,
+    /// The server itself: configuration, certificate, listeners.
+    pub server: Server,
+    /// Trusted client certificates.
+    pub trust: TrustStore,
+    /// Limits guesses of the trust password.
+    pub guesses: Guard,
     /// Cancelled when the daemon is to end.
     pub end: CancellationToken,
     /// Files of images.
@@ -80,6 +90,9 @@ impl Core {
             tokio::task::spawn_blocking(move || Store::open(images)).await.map_err(|panic| {
                 Error::with_source(Kind::Internal, "Opening the image store panicked", panic)
             })??;
+        let server = Server::new(stored_config(&db).await?, certificate(&paths).await?);
+        let trust = TrustStore::default();
+        trust.replace(crate::certificates::known(&db).await?);
         let events = EventHub::default();
         let core = Arc::new_cyclic(|me| Self {
             me: me.clone(),
@@ -94,6 +107,9 @@ impl Core {
             helper: Helper::beside_executable().map_err(|error| error.chain()),
             registry: OnceLock::new(),
             ready: watch::Sender::new(false),
+            server,
+            trust,
+            guesses: Guard::default(),
             end: CancellationToken::new(),
             lanes: Mutex::default(),
             paths,
@@ -157,4 +173,23 @@ impl Core {
             }
         }
     }
+}
+
+/// The server's configuration as stored, global and local keys together.
+async fn stored_config(db: &Db) -> Result<Config> {
+    let mut config = db.read(lxd_db::config::all).await?;
+    config.extend(db.local_read(lxd_db::config::all).await?);
+    Ok(config)
+}
+
+async fn certificate(paths: &Paths) -> Result<ServerCertificate> {
+    let (crt, key) = (paths.server_crt(), paths.server_key());
+    let load = move || {
+        let uname = rustix::system::uname();
+        let host = uname.nodename().to_string_lossy().into_owned();
+        ServerCertificate::load_or_make(&crt, &key, &host, Utc::now())
+    };
+    tokio::task::spawn_blocking(load)
+        .await
+        .map_err(|panic| Error::with_source(Kind::Internal, "Loading the certificate panicked", panic))?
 }

@@ -4,6 +4,7 @@
 //! `PUT /1.0/instances/{name}/state` is `lxd-server/src/api/instances/state.rs`, which calls
 //! `lxd-core/src/instances/state.rs`, which uses `lxd-db/src/instances.rs`.
 
+pub mod certificates;
 mod core;
 mod devices;
 pub mod images;
@@ -12,6 +13,7 @@ pub mod journal;
 mod lifecycle;
 mod paths;
 mod sql;
+pub mod server;
 mod start;
 pub mod storage_pools;
 pub mod undo;

@@ -50,6 +50,13 @@ pub struct DbStats {
     pub local: WaitStats,
 }
 
+impl DbStats {
+    /// All transactions that changed anything.
+    pub fn commits(&self) -> u64 {
+        self.global_commits + self.local_commits
+    }
+}
+
 impl Db {
     /// Opens `database/local.db` and `database/global/db.bin` below the server's directory; makes them when they
     /// are missing, and brings them to the present schema. Blocks; call it once, at the start.

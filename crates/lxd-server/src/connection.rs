@@ -27,6 +27,7 @@ where
     });
     let connection = http1::Builder::new()
         .max_buf_size(BUFFER)
+        .title_case_headers(true)
         .serve_connection(TokioIo::new(stream), handler)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);

@@ -103,6 +103,17 @@ impl Ctx {
         self.query_bool("all-projects")
     }
 
+    /// Refuses a `?target=` that names another server; there is no cluster yet.
+    ///
+    /// # Errors
+    /// Not found.
+    pub fn this_member(&self) -> Result<()> {
+        match self.query("target").filter(|target| !target.is_empty()) {
+            None | Some("none") => Ok(()),
+            Some(_) => Err(Error::not_found("Cluster member not found")),
+        }
+    }
+
     /// The request's headers.
     pub fn headers(&self) -> &HeaderMap {
         self.request.headers()

@@ -1,7 +1,7 @@
 //! What a server says of its host: found once, at the start, and never again.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 
 use liblxc::Lxc;
 use lxd_types::Architecture;
@@ -35,7 +35,7 @@ pub struct Facts {
 
 impl Facts {
     /// Finds them. Blocks; `dir` is the data directory.
-    pub fn find(dir: &PathBuf) -> Self {
+    pub fn find(dir: &Path) -> Self {
         let uname = rustix::system::uname();
         let text = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
         let release = text(uname.release());

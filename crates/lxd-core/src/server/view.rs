@@ -7,7 +7,8 @@ use std::sync::Arc;
 use lxd_api::server::{Server as Wire, ServerEnvironment, ServerStorageDriverInfo, ServerUntrusted};
 use lxd_api::{API_LEVEL, API_VERSION, extensions};
 use lxd_config::server::SERVER;
-use lxd_types::Result;
+use lxd_host::netlink::{Netlink, Scope};
+use lxd_types::{Cidr, Result};
 use lxd_types::names::ProjectName;
 use serde_json::Value;
 
@@ -75,7 +76,7 @@ impl Core {
         let dir = |text: &str| if uses_dir { text.to_owned() } else { String::new() };
         let driver = |text: &str| if facts.lxc_version.is_empty() { String::new() } else { text.to_owned() };
         Ok(ServerEnvironment {
-            addresses: self.addresses(),
+            addresses: self.addresses().await,
             architectures: facts.architectures.clone(),
             certificate: self.server.certificate.pem.clone(),
             certificate_fingerprint: self.server.certificate.fingerprint.clone(),
@@ -92,6 +93,7 @@ impl Core {
             project: project.to_string(),
             server: "lxd".to_owned(),
             server_clustered: false,
+            server_event_mode: "full-mesh".to_owned(),
             server_name: facts.host_name.clone(),
             server_pid: i64::from(std::process::id()),
             server_version: API_LEVEL.to_owned(),
@@ -106,14 +108,17 @@ impl Core {
     }
 
     /// Addresses at which remote clients reach this server; a wildcard stands for all that the host has.
-    pub fn addresses(&self) -> Vec<String> {
+    pub async fn addresses(&self) -> Vec<String> {
         let config = self.server.config();
         let Some(address) = config.get("core.https_address").filter(|address| !address.is_empty()) else {
             return Vec::new();
         };
         let address = with_port(address);
         match wildcard_port(&address) {
-            Some((port, ipv6)) => host_addresses(ipv6).map(|ip| SocketAddr::new(ip, port).to_string()).collect(),
+            Some((port, ipv6)) => {
+                let found = host_addresses(ipv6).await;
+                found.into_iter().map(|ip| SocketAddr::new(ip, port).to_string()).collect()
+            }
             None => vec![address],
         }
     }
@@ -144,13 +149,16 @@ fn wildcard_port(address: &str) -> Option<(u16, bool)> {
     Some((port.parse().ok()?, ipv6))
 }
 
-/// The addresses of the host's interfaces, without those that reach no other host.
-fn host_addresses(ipv6: bool) -> impl Iterator<Item = IpAddr> {
-    let found = lxd_host::addresses::all().unwrap_or_default();
-    found.into_iter().filter(move |ip| match ip {
-        IpAddr::V4(ip) => !ip.is_loopback() && !ip.is_link_local(),
-        IpAddr::V6(ip) => ipv6 && !ip.is_loopback() && !ip.is_unicast_link_local(),
-    })
+/// The addresses of the host's interfaces that other hosts can reach.
+async fn host_addresses(ipv6: bool) -> Vec<IpAddr> {
+    let Ok(netlink) = Netlink::open() else { return Vec::new() };
+    let found = netlink.addresses(None).await.unwrap_or_default();
+    let global = found.into_iter().filter(|address| address.scope == Scope::Global && !address.tentative);
+    let ips = global.map(|address| match address.cidr {
+        Cidr::V4(cidr) => IpAddr::V4(cidr.address()),
+        Cidr::V6(cidr) => IpAddr::V6(cidr.address()),
+    });
+    ips.filter(|ip| ipv6 || ip.is_ipv4()).collect()
 }
 
 #[cfg(test)]

@@ -4,3 +4,4 @@
 pub mod internal;
 pub mod operations;
 pub mod root;
+pub mod server;
