@@ -6,8 +6,8 @@ pub mod permit;
 mod server_certificate;
 mod trust;
 
-pub use caller::{Caller, Peer};
 pub use caller::fingerprint;
+pub use caller::{Caller, Peer};
 pub use permit::{Level, Permit, authorize, authorize_server, denied};
 pub use server_certificate::ServerCertificate;
 pub use trust::{TrustStore, Trusted};

@@ -43,7 +43,8 @@ impl ServerCertificate {
             write(key, &private, 0o600)?;
             write(crt, &certificate, 0o644)?;
         }
-        let read = |path: &Path| fs::read_to_string(path).context(format!("Failed to read {}", path.display()));
+        let read =
+            |path: &Path| fs::read_to_string(path).context(format!("Failed to read {}", path.display()));
         Self::parse(read(crt)?, &read(key)?)
     }
 

@@ -131,7 +131,9 @@ async fn resolve_addresses(texts: &Config) -> Result<()> {
             _ => address,
         };
         let is_name = host.starts_with(|c: char| c.is_ascii_alphabetic()) && !host.contains(':');
-        if is_name && tokio::net::lookup_host((host, 0)).await.map_or(true, |mut found| found.next().is_none()) {
+        if is_name
+            && tokio::net::lookup_host((host, 0)).await.map_or(true, |mut found| found.next().is_none())
+        {
             return Err(Error::bad_request(format!(
                 "cannot set '{key}' to '{address}': Couldn't resolve \"{host}\""
             )));

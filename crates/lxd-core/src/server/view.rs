@@ -8,8 +8,8 @@ use lxd_api::server::{Server as Wire, ServerEnvironment, ServerStorageDriverInfo
 use lxd_api::{API_LEVEL, API_VERSION, extensions};
 use lxd_config::server::SERVER;
 use lxd_host::netlink::{Netlink, Scope};
-use lxd_types::{Cidr, Result};
 use lxd_types::names::ProjectName;
+use lxd_types::{Cidr, Result};
 use serde_json::Value;
 
 use super::Facts;

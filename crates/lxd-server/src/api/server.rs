@@ -60,7 +60,8 @@ async fn patch(mut cx: Ctx) -> Result<Reply> {
     // Keys that are `null` are to be removed, so this body is not read as the others are.
     let bytes = cx.bytes(crate::body::JSON_LIMIT).await?;
     crate::body::json::<ServerPut>(&bytes)?;
-    let body: Value = serde_json::from_slice(&bytes).map_err(|error| Error::bad_request(error.to_string()))?;
+    let body: Value =
+        serde_json::from_slice(&bytes).map_err(|error| Error::bad_request(error.to_string()))?;
     let wanted = body.get("config").and_then(Value::as_object).cloned().unwrap_or_default();
     change(&cx, Change::Merge(wanted.into_iter().collect())).await
 }
