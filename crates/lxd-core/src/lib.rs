@@ -12,6 +12,7 @@ pub mod instances;
 pub mod journal;
 mod lifecycle;
 mod paths;
+pub mod profiles;
 pub mod server;
 mod sql;
 mod start;

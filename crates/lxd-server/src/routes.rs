@@ -62,7 +62,13 @@ where
 /// The whole table: each module of [`api`] brings the rows of its entity.
 pub fn routes() -> Vec<Route> {
     let mut all = Vec::new();
-    for part in [api::internal::routes, api::operations::routes, api::root::routes, api::server::routes] {
+    for part in [
+        api::internal::routes,
+        api::operations::routes,
+        api::profiles::routes,
+        api::root::routes,
+        api::server::routes,
+    ] {
         all.extend(part());
     }
     all

@@ -85,7 +85,7 @@ async fn parse(core: &SharedCore, permit: &Permit, post: InstancesPost) -> Resul
     core.db
         .read(move |tx| {
             projects::require(tx, &project)?;
-            let owner = projects::owner_of(tx, &project, "features.profiles")?;
+            let owner = projects::owner_of(tx, &project, "profiles")?;
             for name in &wanted {
                 if profiles::find(tx, owner, name)?.is_none() {
                     // The reference's answer, status included.
@@ -171,7 +171,7 @@ pub fn plan_create(
     request: &CreateInstance,
 ) -> Result<CreatePlan> {
     let project = projects::get(tx, request.key.project.as_str())?;
-    let owner = projects::owner_of(tx, &project.name, "features.profiles")?;
+    let owner = projects::owner_of(tx, &project.name, "profiles")?;
     let of = profiles::by_names(tx, owner, &request.profiles)?;
     let image = request.source.image_facts(tx, project.id)?;
     let mut own = request.source.image_config(&image);

@@ -1,7 +1,7 @@
 //! What pure checks need to know of networks and pools, read in one transaction.
 
-use lxd_db::{Tx, projects, storage_pools};
-use lxd_device::Facts;
+use lxd_db::{Tx, networks, nodes, projects, storage_pools};
+use lxd_device::{Facts, NetworkFacts};
 use lxd_types::Result;
 
 /// The facts that the checks of devices in a project need.
@@ -9,9 +9,26 @@ use lxd_types::Result;
 /// # Errors
 /// A failure of the database.
 pub fn device_facts(tx: &Tx<'_>, project: &projects::Project) -> Result<Facts> {
+    let owner = projects::owner_of(tx, &project.name, "networks")?;
+    let known = networks::list(tx, Some(owner), nodes::LONE)?;
+    let fact = |network: networks::Network| {
+        let kind = network_kind(network.kind).to_owned();
+        (network.name, NetworkFacts { kind, config: network.config })
+    };
     Ok(Facts {
-        networks: Default::default(),
+        networks: known.into_iter().map(fact).collect(),
         pools: storage_pools::names(tx)?.into_iter().collect(),
         project: project.name.clone(),
     })
+}
+
+/// The name of a network's type.
+fn network_kind(number: i64) -> &'static str {
+    match number {
+        networks::MACVLAN => "macvlan",
+        networks::SRIOV => "sriov",
+        networks::OVN => "ovn",
+        networks::PHYSICAL => "physical",
+        _ => "bridge",
+    }
 }

@@ -125,7 +125,7 @@ impl Wanted {
         let fingerprint = core
             .db
             .read(move |tx| {
-                let owner = projects::owner_of(tx, &project, "features.images")?;
+                let owner = projects::owner_of(tx, &project, "images")?;
                 crate::images::resolve(tx, owner, &name)
             })
             .await?;

@@ -61,7 +61,7 @@ fn record(
     put: InstancePut,
 ) -> Result<()> {
     let project = projects::get(tx, &old.row.project)?;
-    let owner = projects::owner_of(tx, &project.name, "features.profiles")?;
+    let owner = projects::owner_of(tx, &project.name, "profiles")?;
     for name in &put.profiles {
         if profiles::find(tx, owner, name)?.is_none() {
             return Err(Error::bad_request(format!("Requested profile {name:?} doesn't exist")));

@@ -3,5 +3,6 @@
 
 pub mod internal;
 pub mod operations;
+pub mod profiles;
 pub mod root;
 pub mod server;

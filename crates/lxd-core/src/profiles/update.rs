@@ -1,0 +1,117 @@
+//! `PUT` and `PATCH /1.0/profiles/{name}`: one transaction, however many instances have the profile; then those that
+//! run follow.
+
+use lxd_api::profile::ProfilePut;
+use lxd_auth::Permit;
+use lxd_db::{Tx, instances, profiles};
+use lxd_device::Registry;
+use lxd_types::names::ProjectName;
+use lxd_types::{ConfigExt, Error, Kind, Result};
+
+use super::{owner, put_view, rules, stored_project, url};
+use crate::SharedCore;
+use crate::instances::{HostIds, InstanceKey, Model, idmap, load};
+use crate::lifecycle::Lifecycle;
+
+/// How the new fields follow from the present ones; may be called again when another change came first.
+pub type Merge = dyn Fn(ProfilePut) -> Result<ProfilePut> + Send + Sync;
+
+/// Changes a profile. The new fields are made from those of the same transaction, so that two clients that change
+/// different keys at once both succeed.
+///
+/// # Errors
+/// There is no such profile, `merge` refuses, or a rule is broken: nothing is changed then. Also when the change is
+/// saved and running instances could not follow; the text says which.
+pub async fn update(core: &SharedCore, permit: &Permit, name: &str, merge: Box<Merge>) -> Result<()> {
+    let (project, wanted) = (permit.project().clone(), name.to_owned());
+    let host = Host { registry: core.device_registry(), ids: core.host_ids.clone() };
+    let change = core.db.write(move |tx| record(tx, &host, &project, &wanted, &*merge)).await?;
+    let event = Lifecycle::new("profile-updated", url("default", name));
+    core.tell(permit.caller(), event.in_project(&stored_project(&change.owner)?));
+    follow(core, &change.users).await
+}
+
+/// What the transaction has to know of this host.
+struct Host {
+    registry: Registry,
+    ids: Result<HostIds, String>,
+}
+
+/// A change that was recorded.
+struct Recorded {
+    /// The project that owns the profile.
+    owner: String,
+    /// The instances that have it, as they were and as they are.
+    users: Vec<(Model, Model)>,
+}
+
+fn record(tx: &Tx<'_>, host: &Host, project: &ProjectName, name: &str, merge: &Merge) -> Result<Recorded> {
+    let old = profiles::get(tx, owner(tx, project)?, name)
+        .map_err(|error| error.context(format!("Failed to retrieve profile {name:?}")))?;
+    let put = merge(put_view(&old))?;
+    let fields = rules::clean(put.config, put.devices);
+    rules::check(tx, &host.registry, project, &fields)
+        // The reference answers 500 for a change that it refuses, 400 for a creation.
+        .map_err(|error| match error.kind() {
+            Kind::BadRequest => error.with_kind(Kind::Internal),
+            _ => error,
+        })?;
+    let keys = users(tx, old.id)?;
+    let before: Vec<Model> = keys.iter().map(|key| load(tx, key)).collect::<Result<_>>()?;
+    profiles::update(tx, old.id, &put.description, &fields.config, &fields.devices)?;
+    let mut users = Vec::new();
+    for before in before {
+        let mut after = load(tx, &before.key)?;
+        rules::check_user(&before.devices, &after.devices)?;
+        assign_ids(tx, host, &before, &mut after)?;
+        users.push((before, after));
+    }
+    Ok(Recorded { owner: old.project, users })
+}
+
+/// Gives an instance another id map for its next start, when the keys that say which changed.
+fn assign_ids(tx: &Tx<'_>, host: &Host, before: &Model, after: &mut Model) -> Result<()> {
+    let same = |key: &&str| before.config.value(key) == after.config.value(key);
+    if ID_KEYS.iter().all(same) {
+        return Ok(());
+    }
+    let mut own = after.row.config.clone();
+    idmap::assign(tx, &mut own, &after.config, &host.ids)?;
+    let changes = lxd_config::changed(&after.row.config, &own);
+    let changes = changes.into_iter().map(|(key, value)| (key.to_owned(), Some(value.to_owned()))).collect();
+    instances::set_keys(tx, after.row.id, &changes)?;
+    *after = load(tx, &before.key)?;
+    Ok(())
+}
+
+/// The keys that an id map depends on.
+const ID_KEYS: [&str; 5] = [
+    "raw.idmap",
+    "security.idmap.base",
+    "security.idmap.isolated",
+    "security.idmap.size",
+    "security.privileged",
+];
+
+fn users(tx: &Tx<'_>, profile: i64) -> Result<Vec<InstanceKey>> {
+    let rows = instances::by_profile(tx, profile)?;
+    rows.iter().map(|(_, project, name)| InstanceKey::stored(project, name)).collect()
+}
+
+/// Lets the instances follow; all are tried.
+async fn follow(core: &SharedCore, users: &[(Model, Model)]) -> Result<()> {
+    let mut failed = String::new();
+    for (before, after) in users {
+        if let Err(error) = crate::instances::changed(core, before, after).await {
+            let InstanceKey { project, name } = &after.key;
+            failed.push_str(&format!(" - Project: {project}, Instance: {name}: {}\n", error.chain()));
+        }
+    }
+    match failed.is_empty() {
+        true => Ok(()),
+        false => {
+            let text = "The following instances failed to update (profile change still saved):\n";
+            Err(Error::new(Kind::Internal, format!("{text}{failed}")))
+        }
+    }
+}
