@@ -17,6 +17,7 @@ pub mod server;
 mod sql;
 mod start;
 pub mod storage_pools;
+pub mod storage_volumes;
 pub mod undo;
 
 pub use crate::core::{Core, Options};

@@ -2,8 +2,10 @@
 
 use async_trait::async_trait;
 use lxd_task::journal::Undoer;
+use lxd_storage::VolumeRef;
 use lxd_types::Result;
 use lxd_types::names::{InstanceName, ProjectName};
+use lxd_types::names::{PoolName, VolumeName};
 use serde::{Deserialize, Serialize};
 
 use crate::Core;
@@ -52,6 +54,34 @@ pub enum Undo {
         /// Its name.
         name: InstanceName,
     },
+    /// Removes a storage pool whose making was not finished, with its row.
+    ForgetStoragePool {
+        /// Its name.
+        name: PoolName,
+    },
+    /// Removes a custom volume whose making was not finished, with its row.
+    ForgetVolume {
+        /// Its pool.
+        pool: PoolName,
+        /// The volume.
+        volume: VolumeRef,
+    },
+    /// Gives a custom volume back its name when the row was not renamed.
+    RenameVolume {
+        /// Its pool.
+        pool: PoolName,
+        /// The volume under its old name.
+        volume: VolumeRef,
+        /// The new name.
+        name: VolumeName,
+    },
+    /// Finishes the removal of a custom volume that has no row any more.
+    RemoveVolume {
+        /// Its pool.
+        pool: PoolName,
+        /// The volume.
+        volume: VolumeRef,
+    },
 }
 
 #[async_trait]
@@ -72,6 +102,16 @@ impl Undoer<Undo> for Core {
             }
             Undo::StartInstance { project, name } => {
                 instances::undo::start(&core, &InstanceKey { project, name }).await
+            }
+            Undo::ForgetStoragePool { name } => crate::storage_pools::undo_create(self, &name).await,
+            Undo::ForgetVolume { pool, volume } => {
+                crate::storage_volumes::undo_create(self, &pool, &volume).await
+            }
+            Undo::RenameVolume { pool, volume, name } => {
+                crate::storage_volumes::undo_rename(self, &pool, &volume, &name).await
+            }
+            Undo::RemoveVolume { pool, volume } => {
+                crate::storage_volumes::remove_leftover(self, &pool, &volume).await
             }
         }
     }

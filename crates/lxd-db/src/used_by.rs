@@ -70,6 +70,20 @@ pub enum User {
 }
 
 impl User {
+    /// The project of the user.
+    pub fn project(&self) -> &str {
+        match self {
+            Self::Instance { project, .. }
+            | Self::InstanceSnapshot { project, .. }
+            | Self::Profile { project, .. }
+            | Self::Image { project, .. }
+            | Self::Volume { project, .. }
+            | Self::VolumeSnapshot { project, .. }
+            | Self::Network { project, .. }
+            | Self::NetworkAcl { project, .. } => project,
+        }
+    }
+
     /// The URL in a `used_by` list. Names were checked when they were made: they need no escaping except those of
     /// profiles and volumes.
     pub fn url(&self) -> String {

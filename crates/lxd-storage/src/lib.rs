@@ -8,8 +8,9 @@
 //! (`containers`, `custom`, …), volumes below it by their storage name ([`VolumeRef::storage_name`]).
 
 mod blocking;
+pub mod config;
 pub mod dir;
-mod driver;
+pub mod driver;
 pub mod tree;
 mod volume;
 

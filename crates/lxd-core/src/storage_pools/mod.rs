@@ -1,5 +1,20 @@
 //! Storage pools: one file per action (`/1.0/storage-pools`).
 
+mod create;
+mod delete;
+mod get;
 mod open;
+mod start;
+mod update;
 
-pub use open::open;
+pub use create::create;
+pub use delete::{delete, undo_create};
+pub use get::{get, list, names, resources};
+pub use open::{open, open_row};
+pub use start::mount_all;
+pub use update::update;
+
+/// The URL of a pool.
+pub(crate) fn url(name: &str) -> String {
+    format!("/1.0/storage-pools/{name}")
+}

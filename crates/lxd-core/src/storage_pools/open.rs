@@ -7,19 +7,32 @@ use lxd_db::{nodes, storage_pools};
 use lxd_storage::{Pool, PoolSpec, driver_by_name, open_pool};
 use lxd_types::{ConfigExt, Result};
 
-use crate::SharedCore;
+use crate::Core;
 
 /// The pool of a name, ready for use.
 ///
 /// # Errors
 /// There is none, or it is not available now.
-pub async fn open(core: &SharedCore, name: &str) -> Result<Arc<dyn Pool>> {
+pub async fn open(core: &Core, name: &str) -> Result<Arc<dyn Pool>> {
     let wanted = name.to_owned();
     let row = core.db.read(move |tx| storage_pools::get(tx, &wanted, nodes::LONE)).await?;
-    let spec = PoolSpec {
+    open_row(core, &row)
+}
+
+/// The pool of a row.
+///
+/// # Errors
+/// The row was written by another version: its name or driver is not known.
+pub fn open_row(core: &Core, row: &storage_pools::Pool) -> Result<Arc<dyn Pool>> {
+    let driver = driver_by_name(&row.driver)?;
+    Ok(open_pool(driver, spec(core, row)?))
+}
+
+/// The description of a recorded pool for its driver.
+fn spec(core: &Core, row: &storage_pools::Pool) -> Result<PoolSpec> {
+    Ok(PoolSpec {
         name: row.name.parse()?,
         lxd_dir: core.paths.root().to_owned(),
         source: PathBuf::from(row.config.value("source")),
-    };
-    Ok(open_pool(driver_by_name(&row.driver)?, spec))
+    })
 }

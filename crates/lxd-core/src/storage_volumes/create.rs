@@ -1,0 +1,179 @@
+//! `POST /1.0/storage-pools/{pool}/volumes[/custom]`: a new, empty custom volume.
+
+use lxd_api::storage_volume::StorageVolumesPost;
+use lxd_auth::Permit;
+use lxd_db::{Tx, nodes, projects, storage_pools, storage_volumes};
+use lxd_storage::{Content, VolumeKind, VolumeRef, config, driver_by_name};
+use lxd_types::names::{PoolName, ProjectName, VolumeName};
+use lxd_types::{Config, Error, Kind, Result};
+
+use super::{VolumeKey, find, taken};
+use crate::journal::Log;
+use crate::lifecycle::Lifecycle;
+use crate::{Core, SharedCore, Undo};
+
+/// A parsed request for a new volume.
+#[derive(Clone, Debug)]
+pub struct CreateVolume {
+    /// Where.
+    pub pool: PoolName,
+    /// Its name.
+    pub name: VolumeName,
+    /// What it holds.
+    pub content: Content,
+    /// Text of the user.
+    pub description: String,
+    /// Its own keys.
+    pub config: Config,
+}
+
+impl CreateVolume {
+    /// Checks the form of a request; `kind` is that of the URL, if it names one.
+    ///
+    /// # Errors
+    /// The reference's words.
+    pub fn parse(pool: &str, kind: Option<&str>, post: &StorageVolumesPost) -> Result<Self> {
+        if post.name.is_empty() {
+            return Err(Error::bad_request("No name provided"));
+        }
+        if post.name.contains('/') {
+            return Err(Error::bad_request("Storage volume names may not contain slashes"));
+        }
+        let kind = kind.unwrap_or(&post.kind);
+        if kind.is_empty() {
+            return Err(Error::bad_request("You must provide a storage volume type of the storage volume"));
+        }
+        if kind != VolumeKind::Custom.as_str() {
+            let text = format!("Currently not allowed to create storage volumes of type {kind:?}");
+            return Err(Error::bad_request(text));
+        }
+        Ok(Self {
+            pool: pool.parse().map_err(|_| Error::not_found("Storage pool not found"))?,
+            name: post.name.parse()?,
+            content: post.content_type.parse()?,
+            description: post.description.clone(),
+            config: post.config.clone(),
+        })
+    }
+
+    pub(super) fn key(&self, project: &ProjectName) -> VolumeKey {
+        VolumeKey {
+            pool: self.pool.clone(),
+            kind: VolumeKind::Custom,
+            project: project.clone(),
+            name: self.name.clone(),
+        }
+    }
+}
+
+/// What will be recorded and made.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub pool: storage_pools::Pool,
+    pub row: storage_volumes::NewVolume,
+    pub volume: VolumeRef,
+    pub size: Option<u64>,
+}
+
+/// Makes an empty volume.
+///
+/// # Errors
+/// No such pool, the name is taken, wrong keys.
+pub async fn create(core: &SharedCore, permit: &Permit, request: CreateVolume) -> Result<()> {
+    let (work, permit) = (core.clone(), permit.clone());
+    core.run("create storage volume", async move { run(&work, &permit, &request, None).await }).await
+}
+
+/// The making, inside the volume's gate; a filler puts something into it.
+pub(super) async fn run(
+    core: &SharedCore,
+    permit: &Permit,
+    request: &CreateVolume,
+    fill: Option<lxd_storage::Filler>,
+) -> Result<()> {
+    let key = request.key(permit.project());
+    let _gate = core.gates.enter(key.gate(), "create").map_err(|_| taken())?;
+    let (wanted, place) = (request.clone(), key.clone());
+    let plan = core.db.read(move |tx| plan(tx, &place, &wanted)).await?;
+    let pool = crate::storage_pools::open_row(core, &plan.pool)?;
+    // Data without a row is not ours: it is neither used nor, by an undo, removed.
+    if pool.exists(&plan.volume).await? {
+        return Err(taken());
+    }
+    core.undoable(async |undo: &mut Log| {
+        undo.push(Undo::ForgetVolume { pool: key.pool.clone(), volume: plan.volume.clone() }).await?;
+        let (wanted, place) = (request.clone(), key.clone());
+        // Facts may have changed since the first look: plan again in the transaction that decides.
+        core.db
+            .write(move |tx| storage_volumes::insert(tx, &self::plan(tx, &place, &wanted)?.row).map_err(conflict))
+            .await?;
+        pool.create(&plan.volume, plan.size, fill).await
+    })
+    .await?;
+    let event = Lifecycle::new("storage-volume-created", key.url()).in_project(&key.project);
+    core.tell(permit.caller(), event.with("type", key.kind.as_str()));
+    Ok(())
+}
+
+fn conflict(error: Error) -> Error {
+    if error.kind() == Kind::Conflict { taken() } else { error }
+}
+
+/// Decides what a new volume will be, from the facts of one transaction.
+pub(super) fn plan(tx: &Tx<'_>, key: &VolumeKey, request: &CreateVolume) -> Result<Plan> {
+    let pool = storage_pools::get(tx, key.pool.as_str(), nodes::LONE)?;
+    if pool.state != storage_pools::CREATED {
+        return Err(Error::unavailable(format!("Storage pool \"{}\" is not ready", key.pool)));
+    }
+    let project_id = super::owner(tx, key.kind, &key.project)?;
+    let owner = project_name(project_id, &key.project);
+    if storage_volumes::find(tx, pool.id, project_id, key.kind.number(), key.name.as_str())?.is_some() {
+        return Err(taken());
+    }
+    let volume = VolumeRef::custom(&owner, &request.name).with_content(request.content);
+    let config = config::with_pool_defaults(&pool.config, &request.config);
+    config::check_volume(driver_by_name(&pool.driver)?, &volume, &config)
+        // The reference's status.
+        .map_err(|error| error.with_kind(Kind::Internal))?;
+    let size = config::size(&config)?;
+    let row = storage_volumes::NewVolume {
+        name: request.name.to_string(),
+        pool_id: pool.id,
+        kind: key.kind.number(),
+        description: request.description.clone(),
+        content: request.content.number(),
+        config,
+        ..storage_volumes::NewVolume::here(project_id)
+    };
+    Ok(Plan { pool, row, volume, size })
+}
+
+/// The name of the project that owns the volume: that of the request, or `default`.
+fn project_name(id: i64, asked: &ProjectName) -> ProjectName {
+    if id == projects::DEFAULT { ProjectName::default_project() } else { asked.clone() }
+}
+
+/// Removes what an unfinished create made.
+///
+/// # Errors
+/// The pool is not there, files cannot be removed.
+pub async fn undo_create(core: &Core, pool: &PoolName, volume: &VolumeRef) -> Result<()> {
+    let driver = crate::storage_pools::open(core, pool.as_str()).await?;
+    match driver.delete(volume).await {
+        Err(error) if error.kind() != Kind::NotFound => return Err(error),
+        _ => {}
+    }
+    let key = VolumeKey {
+        pool: pool.clone(),
+        kind: volume.kind,
+        project: volume.project.clone(),
+        name: volume.name.clone(),
+    };
+    core.db
+        .write(move |tx| match find(tx, &key) {
+            Ok(found) => storage_volumes::delete(tx, found.row.id),
+            Err(error) if error.kind() == Kind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        })
+        .await
+}

@@ -1,0 +1,115 @@
+//! Storage volumes: one file per action (`/1.0/storage-pools/{pool}/volumes`).
+
+mod copy;
+mod create;
+mod delete;
+mod get;
+mod rename;
+mod update;
+
+use lxd_auth::Permit;
+use lxd_db::{Tx, nodes, projects, storage_pools, storage_volumes};
+use lxd_storage::{Content, VolumeKind, VolumeRef};
+use lxd_types::names::{PoolName, ProjectName, VolumeName};
+use lxd_types::{Error, Result};
+
+pub use copy::{copy, move_to_pool};
+pub use create::{CreateVolume, create, undo_create};
+pub use delete::{delete, remove_leftover};
+pub use get::{Listed, get, list, state};
+pub use rename::{rename, undo_rename};
+pub use update::update;
+
+/// Names a volume as a request does.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct VolumeKey {
+    /// The pool.
+    pub pool: PoolName,
+    /// The type.
+    pub kind: VolumeKind,
+    /// The project of the request.
+    pub project: ProjectName,
+    /// The name.
+    pub name: VolumeName,
+}
+
+impl VolumeKey {
+    /// The parts of a URL.
+    ///
+    /// # Errors
+    /// A part is no name; such a volume does not exist.
+    pub fn parse(permit: &Permit, pool: &str, kind: &str, name: &str) -> Result<Self> {
+        let kind = kind.parse()?;
+        Ok(Self {
+            pool: pool.parse().map_err(|_| Error::not_found("Storage pool not found"))?,
+            kind,
+            project: permit.project().clone(),
+            name: name.parse().map_err(|_| not_found())?,
+        })
+    }
+
+    /// The URL without project.
+    pub fn url(&self) -> String {
+        format!("{}/volumes/{}/{}", crate::storage_pools::url(self.pool.as_str()), self.kind, self.name)
+    }
+
+    /// The key of its gate.
+    fn gate(&self) -> String {
+        format!("{}?project={}", self.url(), self.project)
+    }
+}
+
+/// What the database knows of a volume and its pool.
+#[derive(Clone, Debug)]
+struct Found {
+    pool: storage_pools::Pool,
+    row: storage_volumes::Volume,
+}
+
+impl Found {
+    /// The volume for its driver.
+    fn volume(&self) -> Result<VolumeRef> {
+        volume_ref(&self.row)
+    }
+}
+
+/// The volume of a row for its driver.
+fn volume_ref(row: &storage_volumes::Volume) -> Result<VolumeRef> {
+    let kind = VolumeKind::from_number(row.kind)
+        .ok_or_else(|| Error::internal(format!("Unknown volume type {} in the database", row.kind)))?;
+    Ok(VolumeRef::new(kind, row.project.parse()?, row.name.parse()?).with_content(content(row)))
+}
+
+fn content(row: &storage_volumes::Volume) -> Content {
+    if row.content == storage_volumes::BLOCK { Content::Block } else { Content::Filesystem }
+}
+
+/// The rows of a volume and its pool.
+fn find(tx: &Tx<'_>, key: &VolumeKey) -> Result<Found> {
+    let pool = storage_pools::get(tx, key.pool.as_str(), nodes::LONE)?;
+    let project = owner(tx, key.kind, &key.project)?;
+    let row = storage_volumes::get(tx, pool.id, project, key.kind.number(), key.name.as_str())?;
+    Ok(Found { pool, row })
+}
+
+/// The id of the project that has the volumes of this type for a project.
+fn owner(tx: &Tx<'_>, kind: VolumeKind, project: &ProjectName) -> Result<i64> {
+    match kind {
+        VolumeKind::Custom => projects::owner_of(tx, project.as_str(), "features.storage.volumes"),
+        VolumeKind::Image => Ok(projects::DEFAULT),
+        _ => projects::require(tx, project.as_str()),
+    }
+}
+
+fn not_found() -> Error {
+    Error::not_found("Storage pool volume not found")
+}
+
+fn taken() -> Error {
+    Error::conflict("Volume by that name already exists")
+}
+
+/// Another action holds the volume.
+fn busy(taken: lxd_task::gate::Taken) -> Error {
+    Error::busy(taken.to_string())
+}
