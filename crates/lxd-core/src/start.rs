@@ -8,6 +8,9 @@ use crate::Core;
 impl Core {
     /// Everything that may take its time; the API answers meanwhile.
     pub async fn start(self: &Arc<Self>) {
+        if let Err(error) = crate::storage_pools::mount_all(self).await {
+            tracing::error!(error = error.chain(), "The storage pools cannot be listed");
+        }
         self.ready.send_replace(true);
     }
 

@@ -68,6 +68,7 @@ pub fn routes() -> Vec<Route> {
         api::profiles::routes,
         api::root::routes,
         api::server::routes,
+        api::storage_pools::routes,
     ] {
         all.extend(part());
     }

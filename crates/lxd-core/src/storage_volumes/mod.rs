@@ -9,7 +9,7 @@ mod update;
 
 use lxd_auth::Permit;
 use lxd_db::{Tx, nodes, projects, storage_pools, storage_volumes};
-use lxd_storage::{Content, VolumeKind, VolumeRef};
+use lxd_storage::{Content, VolumeRef};
 use lxd_types::names::{PoolName, ProjectName, VolumeName};
 use lxd_types::{Error, Result};
 
@@ -19,6 +19,8 @@ pub use delete::{delete, remove_leftover};
 pub use get::{Listed, get, list, state};
 pub use rename::{rename, undo_rename};
 pub use update::update;
+
+pub use lxd_storage::VolumeKind;
 
 /// Names a volume as a request does.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -6,3 +6,4 @@ pub mod operations;
 pub mod profiles;
 pub mod root;
 pub mod server;
+pub mod storage_pools;
