@@ -1,8 +1,8 @@
 //! What an interrupted use case left to undo: one variant per kind of leftover, one idempotent `undo`.
 
 use async_trait::async_trait;
-use lxd_task::journal::Undoer;
 use lxd_storage::VolumeRef;
+use lxd_task::journal::Undoer;
 use lxd_types::Result;
 use lxd_types::names::{InstanceName, ProjectName};
 use lxd_types::names::{PoolName, VolumeName};

@@ -174,7 +174,9 @@ pub fn check_volume_change(old: &Config, new: &Config, running_users: bool) -> R
     let on = |config: &Config, key: &str| parse_bool(config.value(key)).unwrap_or(false);
     for key in ["security.shifted", "security.unmapped"] {
         if running_users && on(old, key) != on(new, key) {
-            return Err(Error::bad_request(format!("Cannot modify {key:?} while the volume is in use by running instances")));
+            return Err(Error::bad_request(format!(
+                "Cannot modify {key:?} while the volume is in use by running instances"
+            )));
         }
     }
     Ok(())
@@ -231,7 +233,11 @@ mod tests {
         assert!(check("snapshots.pattern", "x").is_ok() && check("size", "").is_ok());
         for (key, value, text) in [
             ("no.such", "1", "Invalid option for volume \"default_v1\" option \"no.such\""),
-            ("block.filesystem", "ext4", "Invalid option for volume \"default_v1\" option \"block.filesystem\""),
+            (
+                "block.filesystem",
+                "ext4",
+                "Invalid option for volume \"default_v1\" option \"block.filesystem\"",
+            ),
             (
                 "security.shifted",
                 "x",
@@ -248,7 +254,8 @@ mod tests {
             assert_eq!(check(key, value).unwrap_err().chain(), text);
         }
         let c1 = VolumeRef::container(&custom("x").project, &"c1".parse().unwrap());
-        let refused = check_volume(PoolDriver::Dir, &c1, &config(&[("security.shifted", "true")])).unwrap_err();
+        let refused =
+            check_volume(PoolDriver::Dir, &c1, &config(&[("security.shifted", "true")])).unwrap_err();
         assert_eq!(refused.chain(), "Invalid option for volume \"c1\" option \"security.shifted\"");
     }
 
@@ -256,7 +263,10 @@ mod tests {
     fn pool_defaults_fill_gaps_only() {
         let pool = config(&[("volume.size", "1GiB"), ("volume.security.shifted", "true"), ("source", "/x")]);
         let own = config(&[("size", "2GiB"), ("user.a", "")]);
-        assert_eq!(with_pool_defaults(&pool, &own), config(&[("security.shifted", "true"), ("size", "2GiB")]));
+        assert_eq!(
+            with_pool_defaults(&pool, &own),
+            config(&[("security.shifted", "true"), ("size", "2GiB")])
+        );
         assert_eq!(size(&own).unwrap(), Some(2 << 30));
     }
 }

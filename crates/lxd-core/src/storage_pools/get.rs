@@ -1,8 +1,6 @@
 //! `GET /1.0/storage-pools`, `…/{name}`, `…/{name}/resources`.
 
-use lxd_api::resources::{
-    ResourcesStoragePool, ResourcesStoragePoolInodes, ResourcesStoragePoolSpace,
-};
+use lxd_api::resources::{ResourcesStoragePool, ResourcesStoragePoolInodes, ResourcesStoragePoolSpace};
 use lxd_api::storage_pool::StoragePool;
 use lxd_auth::Caller;
 use lxd_db::{Tx, nodes, storage_pools};

@@ -18,8 +18,12 @@ pub async fn update(core: &SharedCore, permit: &Permit, name: &str, put: Storage
     core.db
         .write(move |tx| {
             let row = storage_pools::get(tx, &wanted, nodes::LONE)?;
-            let new: Config =
-                put.config.iter().filter(|(_, value)| !value.is_empty()).map(|(k, v)| (k.clone(), v.clone())).collect();
+            let new: Config = put
+                .config
+                .iter()
+                .filter(|(_, value)| !value.is_empty())
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect();
             config::check_pool(driver_by_name(&row.driver)?, &new)?;
             config::check_pool_change(&row.config, &new)?;
             storage_pools::update(tx, row.id, nodes::LONE, &put.description, &new)

@@ -91,7 +91,10 @@ pub async fn move_to_pool(
     let wanted = key.clone();
     let found = core.db.read(move |tx| find(tx, &wanted)).await?;
     if key.kind != VolumeKind::Custom {
-        return Err(Error::bad_request(format!("Moving storage volumes of type \"{}\" is not allowed", key.kind)));
+        return Err(Error::bad_request(format!(
+            "Moving storage volumes of type \"{}\" is not allowed",
+            key.kind
+        )));
     }
     let row = found.row.clone();
     if !core.db.read(move |tx| lxd_db::storage_volumes::used_by(tx, &row)).await?.is_empty() {

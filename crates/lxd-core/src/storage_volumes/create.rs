@@ -105,7 +105,9 @@ pub(super) async fn run(
         let (wanted, place) = (request.clone(), key.clone());
         // Facts may have changed since the first look: plan again in the transaction that decides.
         core.db
-            .write(move |tx| storage_volumes::insert(tx, &self::plan(tx, &place, &wanted)?.row).map_err(conflict))
+            .write(move |tx| {
+                storage_volumes::insert(tx, &self::plan(tx, &place, &wanted)?.row).map_err(conflict)
+            })
             .await?;
         pool.create(&plan.volume, plan.size, fill).await
     })

@@ -23,12 +23,7 @@ pub struct Listed {
 ///
 /// # Errors
 /// "Storage pool not found", "Project not found".
-pub async fn list(
-    core: &Core,
-    permit: &Permit,
-    pool: &str,
-    kind: Option<VolumeKind>,
-) -> Result<Vec<Listed>> {
+pub async fn list(core: &Core, permit: &Permit, pool: &str, kind: Option<VolumeKind>) -> Result<Vec<Listed>> {
     let (pool, project, caller) = (pool.to_owned(), permit.project().clone(), permit.caller().clone());
     core.db
         .read(move |tx| {

@@ -82,7 +82,13 @@ fn record(tx: &Tx<'_>, old: &VolumeKey, new: &VolumeKey) -> Result<()> {
     Ok(())
 }
 
-fn rename_in_instance(tx: &Tx<'_>, project: &str, name: &str, old: &VolumeKey, new: &VolumeKey) -> Result<()> {
+fn rename_in_instance(
+    tx: &Tx<'_>,
+    project: &str,
+    name: &str,
+    old: &VolumeKey,
+    new: &VolumeKey,
+) -> Result<()> {
     let instance = instances::get_in(tx, project, name)?;
     let owner = projects::owner_of(tx, project, "features.profiles")?;
     let of = profiles::by_names(tx, owner, &instance.profiles)?;
@@ -100,7 +106,13 @@ fn rename_in_instance(tx: &Tx<'_>, project: &str, name: &str, old: &VolumeKey, n
 fn rename_in_profile(tx: &Tx<'_>, project: &str, name: &str, old: &VolumeKey, new: &VolumeKey) -> Result<()> {
     let project_id = projects::require(tx, project)?;
     let profile = profiles::get(tx, project_id, name)?;
-    profiles::update(tx, profile.id, &profile.description, &profile.config, &renamed(profile.devices, old, new))
+    profiles::update(
+        tx,
+        profile.id,
+        &profile.description,
+        &profile.config,
+        &renamed(profile.devices, old, new),
+    )
 }
 
 /// The devices with the new name of the volume in those that name it.

@@ -29,8 +29,12 @@ async fn run(core: &SharedCore, permit: &Permit, key: &VolumeKey, put: StorageVo
         .db
         .write(move |tx| {
             let found = find(tx, &wanted)?;
-            let new: Config =
-                put.config.iter().filter(|(_, value)| !value.is_empty()).map(|(k, v)| (k.clone(), v.clone())).collect();
+            let new: Config = put
+                .config
+                .iter()
+                .filter(|(_, value)| !value.is_empty())
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect();
             config::check_volume(driver_by_name(&found.pool.driver)?, &found.volume()?, &new)
                 // The reference's status.
                 .map_err(|error| error.with_kind(lxd_types::Kind::Internal))?;
@@ -43,7 +47,10 @@ async fn run(core: &SharedCore, permit: &Permit, key: &VolumeKey, put: StorageVo
     if let Some(size) = size {
         let pool = crate::storage_pools::open_row(core, &found.pool)?;
         if pool.resize(&found.volume()?, size).await? == lxd_storage::Quota::NotEnforced {
-            tracing::warn!(volume = key.url(), "The size is recorded, but this storage pool cannot enforce it");
+            tracing::warn!(
+                volume = key.url(),
+                "The size is recorded, but this storage pool cannot enforce it"
+            );
         }
     }
     core.tell(permit.caller(), Lifecycle::new("storage-volume-updated", key.url()).in_project(&key.project));

@@ -124,7 +124,11 @@ async fn post(mut cx: Ctx) -> Result<Reply> {
         return Reply::operation(&moved);
     }
     let new = storage_volumes::rename(&cx.core, &permit, key, &post.name).await?;
-    let url = format!("/1.0/storage-pools/{}/volumes/custom/{}", encode(new.pool.as_str()), encode(new.name.as_str()));
+    let url = format!(
+        "/1.0/storage-pools/{}/volumes/custom/{}",
+        encode(new.pool.as_str()),
+        encode(new.name.as_str())
+    );
     Reply::created(&with_project(&url, &cx.project))
 }
 
