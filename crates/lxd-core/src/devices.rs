@@ -1,10 +1,66 @@
 //! The device types of this server, wired to what they need.
 
-use lxd_device::Registry;
+use std::sync::{Arc, Weak};
 
-use crate::SharedCore;
+use async_trait::async_trait;
+use lxd_db::{projects, storage_pools, storage_volumes};
+use lxd_device::Registry;
+use lxd_device::disk::{CustomVolume, CustomVolumes, Disk};
+use lxd_storage::{Pool, VolumeKind, VolumeRef};
+use lxd_sys::Dir;
+use lxd_types::names::ProjectName;
+use lxd_types::{Error, Result};
+
+use crate::{Core, SharedCore};
 
 /// All device types.
-pub fn registry(_core: &SharedCore) -> Registry {
-    Registry::default()
+pub fn registry(core: &SharedCore) -> Registry {
+    let volumes = PoolVolumes { core: Arc::downgrade(core) };
+    Registry::default().with("disk", Arc::new(Disk::new(Arc::new(volumes))))
+}
+
+/// Custom volumes of the recorded pools. Held by the core's own registry, so it must not hold the core.
+struct PoolVolumes {
+    core: Weak<Core>,
+}
+
+#[async_trait]
+impl CustomVolumes for PoolVolumes {
+    async fn check(&self, volume: &CustomVolume) -> Result<()> {
+        self.find(volume).await.map(drop)
+    }
+
+    async fn mount(&self, volume: &CustomVolume) -> Result<Arc<Dir>> {
+        let (pool, volume) = self.find(volume).await?;
+        Ok(pool.mount(&volume).await?.dir)
+    }
+
+    async fn unmount(&self, volume: &CustomVolume) -> Result<()> {
+        let (pool, volume) = self.find(volume).await?;
+        pool.unmount(&volume).await
+    }
+}
+
+impl PoolVolumes {
+    /// Pool and volume, both recorded.
+    async fn find(&self, wanted: &CustomVolume) -> Result<(Arc<dyn Pool>, VolumeRef)> {
+        let core = self.core.upgrade().ok_or_else(|| Error::unavailable("The server is stopping"))?;
+        let volume = wanted.clone();
+        let project = core
+            .db
+            .read(move |tx| {
+                let pool = storage_pools::require(tx, volume.pool.as_str()).map_err(|error| {
+                    error.context(format!("Failed to get storage pool {:?}", volume.pool.as_str()))
+                })?;
+                let owner = projects::owner_of(tx, volume.project.as_str(), "storage.volumes")?;
+                let kind = VolumeKind::Custom.number();
+                storage_volumes::get(tx, pool, owner, kind, volume.volume.as_str())
+                    .map_err(|error| error.context("Failed loading custom volume"))
+                    .map(|row| row.project)
+            })
+            .await?;
+        let project: ProjectName = project.parse()?;
+        let pool = crate::storage_pools::open(&core, wanted.pool.as_str()).await?;
+        Ok((pool, VolumeRef::custom(&project, &wanted.volume)))
+    }
 }
