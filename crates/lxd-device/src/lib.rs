@@ -7,6 +7,7 @@
 mod context;
 pub mod disk;
 mod later;
+pub mod nic;
 pub mod none;
 mod registry;
 mod started;

@@ -140,14 +140,8 @@ fn nic_kind(device: &Device, facts: &Facts) -> Result<String> {
         let text = format!("Failed to load network {network:?} for project {:?}", facts.project);
         Error::not_found("Network not found").context(text)
     })?;
-    let fitting = if found.kind == "bridge" { "bridged" } else { found.kind.as_str() };
-    match device.set("nictype") {
-        Some(own) if own != fitting => {
-            let text = format!("Specified nictype {own:?} does not match network's type {fitting:?}");
-            Err(Error::bad_request(text))
-        }
-        _ => Ok(fitting.to_owned()),
-    }
+    // A "nictype" beside "network" is refused by the type itself.
+    Ok(if found.kind == "bridge" { "bridged".to_owned() } else { found.kind.clone() })
 }
 
 fn not_yet(device: &Device) -> Error {

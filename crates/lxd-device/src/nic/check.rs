@@ -1,0 +1,144 @@
+//! Rules between the properties of a bridged interface and its network. Pure.
+
+use std::net::IpAddr;
+
+use lxd_types::{Cidr, Config, ConfigExt, Device, Error, Flag, Result};
+
+use super::keys::BRIDGED;
+use crate::context::{Facts, Level};
+
+/// Properties that the network gives when `network` is set.
+const MANAGED: &[&str] = &["nictype", "parent", "mtu", "maas.subnet.ipv4", "maas.subnet.ipv6"];
+
+/// Checks how the properties go together.
+pub(super) fn validate(device: &Device, level: Level, facts: &Facts) -> Result<()> {
+    let network = device.set("network");
+    if network.is_some()
+        && let Some(key) = MANAGED.iter().find(|key| device.set(key).is_some())
+    {
+        let text = format!("Cannot use {key:?} property in conjunction with \"network\" property");
+        return Err(Error::bad_request(text));
+    }
+    let parent = network.or(device.set("parent"));
+    let Some(parent) = parent else {
+        return Err(Error::bad_request("Invalid value for device option \"parent\": Required value"));
+    };
+    if network.is_none() {
+        lxd_network::check_interface(parent).map_err(|why| {
+            Error::bad_request(format!("Invalid value for device option \"parent\": {why}"))
+        })?;
+    }
+    for family in ["ipv4", "ipv6"] {
+        let key = format!("{family}.address");
+        let Some(address) = device.set(&key) else { continue };
+        if address == "none" {
+            let text = format!("Cannot have {key} as none unless using security.{family}_filtering");
+            return Err(Error::bad_request(text));
+        }
+        match facts.networks.get(parent) {
+            Some(managed) => fixed_address(&key, address, parent, &managed.config)?,
+            None => {
+                let text = format!("Cannot use manually specified {key} when using unmanaged parent bridge");
+                return Err(Error::bad_request(text));
+            }
+        }
+    }
+    match level {
+        Level::Profile => Ok(()),
+        Level::Instance(_) => BRIDGED.check_works(device).map_err(Error::from),
+    }
+}
+
+/// A fixed address must be one that the network's DHCP service can give.
+fn fixed_address(key: &str, address: &str, network: &str, config: &Config) -> Result<()> {
+    let refuse = |text: String| Err(Error::bad_request(text));
+    if key == "ipv4.address" && !config.flag("ipv4.dhcp", Flag::DefaultTrue) {
+        return refuse(format!(
+            "Cannot specify \"ipv4.address\" when DHCP is disabled (unless using security.ipv4_filtering) on network {network:?}"
+        ));
+    }
+    let stateful =
+        config.flag("ipv6.dhcp", Flag::DefaultTrue) && config.flag("ipv6.dhcp.stateful", Flag::DefaultFalse);
+    if key == "ipv6.address" && !stateful {
+        return refuse(format!(
+            "Cannot specify \"ipv6.address\" when DHCP or \"ipv6.dhcp.stateful\" are disabled (unless using \
+             security.ipv6_filtering) on network {network:?}"
+        ));
+    }
+    let subnet = config.value(key).parse::<Cidr>().ok();
+    let parsed = address.parse::<IpAddr>().ok();
+    match (subnet, parsed) {
+        (Some(subnet), Some(parsed)) if subnet.contains(parsed) && parsed == subnet.address() => {
+            refuse(format!("IP address {address:?} is assigned to parent managed network device {network:?}"))
+        }
+        (Some(subnet), Some(parsed)) if subnet.contains(parsed) => Ok(()),
+        _ => refuse(format!("Device IP address {address:?} not within network {network:?} subnet")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::NetworkFacts;
+    use lxd_types::InstanceKind;
+
+    fn map(pairs: &[(&str, &str)]) -> Config {
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    }
+
+    fn facts(pairs: &[(&str, &str)]) -> Facts {
+        let network = NetworkFacts { kind: "bridge".to_owned(), config: map(pairs) };
+        Facts { networks: [("br1".to_owned(), network)].into(), ..Facts::default() }
+    }
+
+    fn text(pairs: &[(&str, &str)]) -> String {
+        let facts = facts(&[("ipv4.address", "10.77.0.1/24"), ("ipv6.address", "fd77:1::1/64")]);
+        let container = Level::Instance(InstanceKind::Container);
+        validate(&map(pairs), container, &facts).map_or_else(|error| error.chain(), |()| "ok".to_owned())
+    }
+
+    #[test]
+    fn refusals_are_those_of_the_reference() {
+        let net = ("network", "br1");
+        let cases: &[(&[(&str, &str)], &str)] = &[
+            (&[net], "ok"),
+            (&[net, ("ipv4.address", "10.77.0.20")], "ok"),
+            (&[("nictype", "bridged"), ("parent", "br0")], "ok"),
+            (&[("parent", "br1"), ("ipv4.address", "10.77.0.20")], "ok"),
+            (&[net, ("mtu", "1500")], "Cannot use \"mtu\" property in conjunction with \"network\" property"),
+            (
+                &[net, ("nictype", "bridged")],
+                "Cannot use \"nictype\" property in conjunction with \"network\" property",
+            ),
+            (&[("nictype", "bridged")], "Invalid value for device option \"parent\": Required value"),
+            (
+                &[net, ("ipv4.address", "none")],
+                "Cannot have ipv4.address as none unless using security.ipv4_filtering",
+            ),
+            (
+                &[net, ("ipv4.address", "10.78.0.1")],
+                "Device IP address \"10.78.0.1\" not within network \"br1\" subnet",
+            ),
+            (&[net, ("ipv4.address", "x")], "Device IP address \"x\" not within network \"br1\" subnet"),
+            (
+                &[net, ("ipv4.address", "10.77.0.1")],
+                "IP address \"10.77.0.1\" is assigned to parent managed network device \"br1\"",
+            ),
+            (
+                &[net, ("ipv6.address", "fd77:1::5")],
+                "Cannot specify \"ipv6.address\" when DHCP or \"ipv6.dhcp.stateful\" are disabled (unless using \
+                 security.ipv6_filtering) on network \"br1\"",
+            ),
+            (
+                &[("parent", "br0"), ("ipv4.address", "10.77.0.20")],
+                "Cannot use manually specified ipv4.address when using unmanaged parent bridge",
+            ),
+            (&[net, ("security.mac_filtering", "true")], "not supported yet: security.mac_filtering"),
+        ];
+        for (pairs, wanted) in cases {
+            assert_eq!(text(pairs), *wanted, "{pairs:?}");
+        }
+        let profile = validate(&map(&[net, ("vlan", "5")]), Level::Profile, &facts(&[]));
+        assert!(profile.is_ok(), "a profile may have what instances cannot yet");
+    }
+}
