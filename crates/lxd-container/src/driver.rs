@@ -14,7 +14,7 @@ use lxd_types::error::Context;
 use lxd_types::helper::{ContainerRef, Started};
 use lxd_types::{Error, Kind, Result};
 
-use crate::cgroup::Hierarchies;
+use crate::cgroup::{Cgroups, Hierarchies};
 use crate::render::render;
 use crate::running::Running;
 use crate::spec::{HostFacts, Spec};
@@ -123,6 +123,11 @@ impl Containers {
     pub async fn unfreeze(&self, running: &Running) -> Result<()> {
         let thawed = self.call(running.container(), Container::unfreeze).await?;
         thawed.map_err(|e| lxc_error("Failed to unfreeze", e))
+    }
+
+    /// The cgroups of a running container, to read its counters and to change its limits.
+    pub fn cgroups(&self, running: &Running) -> Cgroups {
+        self.cgroups.of(running)
     }
 
     /// Whether a running container is frozen; read from its cgroup, without asking the monitor.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use chrono::Utc;
 use lxd_auth::password::Guard;
 use lxd_auth::{ServerCertificate, TrustStore};
+use lxd_container::Containers;
 use lxd_db::Db;
 use lxd_device::Registry;
 use lxd_host::Helper;
@@ -55,6 +56,8 @@ pub struct Core {
     pub host_ids: Result<HostIds, String>,
     /// The helper program; the error is told to whom needs it.
     pub helper: Result<Helper, String>,
+    /// The container driver; the error is told to whom needs it.
+    containers: Result<Containers, String>,
     /// Set right after the core was made, because device types hold it weakly.
     registry: OnceLock<Registry>,
     /// Becomes true when everything that belongs to the start is done.
@@ -93,6 +96,9 @@ impl Core {
         let server = Server::new(stored_config(&db).await?, certificate(&paths).await?);
         let trust = TrustStore::default();
         trust.replace(crate::certificates::known(&db).await?);
+        let helper = Helper::beside_executable().map_err(|error| error.chain());
+        let containers =
+            helper.clone().and_then(|helper| Containers::new(helper).map_err(|error| error.chain()));
         let events = EventHub::default();
         let core = Arc::new_cyclic(|me| Self {
             me: me.clone(),
@@ -104,7 +110,8 @@ impl Core {
             gates: Gates::default(),
             runtime: Runtime::default(),
             host_ids: HostIds::read(Path::new("/etc")).map_err(|error| error.chain()),
-            helper: Helper::beside_executable().map_err(|error| error.chain()),
+            helper,
+            containers,
             registry: OnceLock::new(),
             ready: watch::Sender::new(false),
             server,
@@ -117,6 +124,8 @@ impl Core {
         });
         let registry = crate::devices::registry(&core);
         core.registry.get_or_init(|| registry);
+        // Before any request: an action must know what runs.
+        crate::instances::reconcile::find_running(&core).await?;
         Ok(core)
     }
 
@@ -139,6 +148,14 @@ impl Core {
     /// It was not found at the start.
     pub fn helper(&self) -> Result<&Helper> {
         self.helper.as_ref().map_err(|text| Error::internal(text.clone()))
+    }
+
+    /// The container driver.
+    ///
+    /// # Errors
+    /// liblxc or the helper is not on this machine.
+    pub fn containers(&self) -> Result<&Containers> {
+        self.containers.as_ref().map_err(|text| Error::not_implemented(text.clone()))
     }
 
     /// Ids of this host for unprivileged instances.

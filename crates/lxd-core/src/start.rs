@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::Core;
+use crate::{Core, instances};
 
 impl Core {
     /// Everything that may take its time; the API answers meanwhile.
@@ -11,9 +11,17 @@ impl Core {
         if let Err(error) = crate::storage_pools::mount_all(self).await {
             tracing::error!(error = error.chain(), "The storage pools cannot be listed");
         }
+        if let Err(error) = self.recover().await {
+            tracing::error!(error = error.chain(), "The journal cannot be read");
+        }
         self.ready.send_replace(true);
+        if let Err(error) = instances::reconcile::autostart(self).await {
+            tracing::error!(error = error.chain(), "Failed to start instances with the server");
+        }
     }
 
     /// Stops all instances because the host goes down; their recorded power state stays (manual 3.6.3).
-    pub async fn shutdown_instances(self: &Arc<Self>) {}
+    pub async fn shutdown_instances(self: &Arc<Self>) {
+        instances::shutdown::stop_all(self).await;
+    }
 }

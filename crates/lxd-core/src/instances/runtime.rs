@@ -1,21 +1,72 @@
 //! What runs on this member: kept in memory, so that lists of hundreds of instances ask nobody else.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use lxd_api::StatusCode;
+use lxd_container::Running;
+use tokio::sync::watch;
 
 use super::InstanceKey;
 
-/// A running instance.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// A running instance. Cheap to clone.
+#[derive(Clone)]
 pub struct RuntimeEntry {
-    /// Running, frozen, or on the way there.
+    /// Its two processes.
+    pub running: Running,
+    /// Running or frozen.
     pub status: StatusCode,
-    /// Its init in the daemon's pid namespace.
-    pub init_pid: i32,
-    /// The process that stays beside it.
-    pub monitor_pid: i32,
+    /// The container asked to be started again.
+    reboot: Arc<AtomicBool>,
+    /// A stop holds the gate of the instance: who cleans up acts on its behalf.
+    stopping: Arc<AtomicBool>,
+    /// Becomes true when everything of the run was cleaned up.
+    cleaned: watch::Sender<bool>,
+}
+
+impl RuntimeEntry {
+    /// A container that runs.
+    pub fn new(running: Running, status: StatusCode) -> Self {
+        Self {
+            running,
+            status,
+            reboot: Arc::default(),
+            stopping: Arc::default(),
+            cleaned: watch::Sender::new(false),
+        }
+    }
+
+    /// Notes that the container asked to be started again.
+    pub fn set_reboot(&self) {
+        self.reboot.store(true, Ordering::Release);
+    }
+
+    /// Whether the container asked to be started again.
+    pub fn wants_reboot(&self) -> bool {
+        self.reboot.load(Ordering::Acquire)
+    }
+
+    /// Notes that a stop holds the gate.
+    pub fn set_stopping(&self, stopping: bool) {
+        self.stopping.store(stopping, Ordering::Release);
+    }
+
+    /// Whether a stop holds the gate.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Tells who waits that the run was cleaned up.
+    pub fn set_cleaned(&self) {
+        self.cleaned.send_replace(true);
+    }
+
+    /// Waits until the run was cleaned up.
+    pub async fn cleaned(&self) {
+        // The sender lives in this entry, so the channel cannot be closed.
+        let _ = self.cleaned.subscribe().wait_for(|done| *done).await;
+    }
 }
 
 /// All running instances of this member; those that are not in it are stopped.
@@ -28,17 +79,17 @@ pub struct Runtime {
 impl Runtime {
     /// The entry of a running instance.
     pub fn get(&self, key: &InstanceKey) -> Option<RuntimeEntry> {
-        self.lock().get(key).copied()
+        self.lock().get(key).cloned()
     }
 
     /// The status to be shown.
     pub fn status(&self, key: &InstanceKey) -> StatusCode {
-        self.get(key).map_or(StatusCode::STOPPED, |entry| entry.status)
+        self.lock().get(key).map_or(StatusCode::STOPPED, |entry| entry.status)
     }
 
     /// Whether the instance has processes.
     pub fn is_running(&self, key: &InstanceKey) -> bool {
-        self.get(key).is_some()
+        self.lock().contains_key(key)
     }
 
     /// Records a start.
@@ -53,29 +104,20 @@ impl Runtime {
         }
     }
 
-    /// Records the end of the run with this monitor; `None` when another run is recorded, or none.
-    pub fn remove(&self, key: &InstanceKey, monitor_pid: i32) -> Option<RuntimeEntry> {
+    /// Records the end of a run; nothing happens when another run is recorded.
+    pub fn remove(&self, key: &InstanceKey, monitor: i32) {
         let mut running = self.lock();
-        if running.get(key).is_some_and(|entry| entry.monitor_pid == monitor_pid) {
-            return running.remove(key);
-        }
-        None
-    }
-
-    /// Moves the entry of a renamed instance.
-    pub fn rename(&self, old: &InstanceKey, new: &InstanceKey) {
-        let mut running = self.lock();
-        if let Some(entry) = running.remove(old) {
-            running.insert(new.clone(), entry);
+        if running.get(key).is_some_and(|entry| entry.running.monitor() == monitor) {
+            running.remove(key);
         }
     }
 
     /// All running instances.
     pub fn all(&self) -> Vec<(InstanceKey, RuntimeEntry)> {
-        self.lock().iter().map(|(key, entry)| (key.clone(), *entry)).collect()
+        self.lock().iter().map(|(key, entry)| (key.clone(), entry.clone())).collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<InstanceKey, RuntimeEntry>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<InstanceKey, RuntimeEntry>> {
         self.running.lock().expect("no panic happens while the lock is held")
     }
 }

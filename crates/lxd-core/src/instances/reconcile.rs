@@ -1,0 +1,121 @@
+//! Start of the daemon: running containers are found again, then those that are to run are started (manual 3.6.3).
+
+use std::collections::HashSet;
+
+use futures_util::{StreamExt, stream};
+use lxd_api::StatusCode;
+use lxd_auth::Permit;
+use lxd_container::ContainerRef;
+use lxd_db::instances;
+use lxd_types::{Config, ConfigExt, Result, words};
+
+use super::runtime::RuntimeEntry;
+use super::state::{Action, change};
+use super::{InstanceKey, Model, ended, models};
+use crate::SharedCore;
+
+/// Instances that are looked at or started at once.
+const WIDTH: usize = 8;
+
+/// Finds the containers that an earlier daemon left running. One that does not answer is logged and counts as stopped;
+/// it is not touched.
+///
+/// # Errors
+/// The database cannot be read.
+pub async fn find_running(core: &SharedCore) -> Result<()> {
+    let Ok(containers) = core.containers() else { return Ok(()) };
+    let sockets = tokio::task::spawn_blocking(command_sockets).await.unwrap_or_default();
+    let lxcpath = core.paths.containers().to_string_lossy().into_owned();
+    let all = core.db.read(|tx| instances::names(tx, instances::Filter::default())).await?;
+    let found = all.into_iter().filter_map(|(project, name)| {
+        let key = InstanceKey::stored(&project, &name).ok()?;
+        sockets.contains(&format!("{lxcpath}/{}/command", key.storage_name())).then_some(key)
+    });
+    let lxcpath = lxcpath.as_str();
+    stream::iter(found.collect::<Vec<_>>())
+        .for_each_concurrent(WIDTH, |key| async move {
+            if let Err(error) = find_one(core, containers, lxcpath, &key).await {
+                tracing::error!(instance = %key, error = error.chain(), "A running container does not answer");
+            }
+        })
+        .await;
+    Ok(())
+}
+
+async fn find_one(
+    core: &SharedCore,
+    containers: &lxd_container::Containers,
+    lxcpath: &str,
+    key: &InstanceKey,
+) -> Result<()> {
+    let name = key.storage_name();
+    let config = core.paths.logs().join(&name).join("lxc.conf").to_string_lossy().into_owned();
+    let wanted = ContainerRef { name, lxcpath: lxcpath.to_owned(), config };
+    let Some(running) = containers.find(&wanted).await? else { return Ok(()) };
+    let status = if containers.frozen(&running) { StatusCode::FROZEN } else { StatusCode::RUNNING };
+    let entry = RuntimeEntry::new(running, status);
+    core.runtime.insert(key, entry.clone());
+    ended::watch(core, key, entry);
+    Ok(())
+}
+
+/// The abstract sockets on which monitors of this network namespace take commands.
+fn command_sockets() -> HashSet<String> {
+    let table = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    let path = |line: &str| line.rsplit_once('@').map(|(_, path)| path.to_owned());
+    table.lines().filter_map(path).filter(|path| path.ends_with("/command")).collect()
+}
+
+/// Starts what is to run after a start of the host: by priority, the highest first, those of one priority at once.
+///
+/// # Errors
+/// The database cannot be read; an instance that fails is logged and does not stop the others.
+pub async fn autostart(core: &SharedCore) -> Result<()> {
+    let all = core.db.read(|tx| models(tx, instances::Filter::default())).await?;
+    let mut wanted: Vec<Model> =
+        all.into_iter().filter(|m| !core.runtime.is_running(&m.key) && wants_start(&m.config)).collect();
+    wanted.sort_by_key(|model| std::cmp::Reverse(priority(&model.config)));
+    for group in wanted.chunk_by(|a, b| priority(&a.config) == priority(&b.config)) {
+        stream::iter(group).for_each_concurrent(WIDTH, |model| start_one(core, model)).await;
+    }
+    Ok(())
+}
+
+async fn start_one(core: &SharedCore, model: &Model) {
+    let permit = Permit::daemon(model.key.project.clone());
+    if let Err(error) = change(core, &permit, &model.key, Action::Start).await {
+        tracing::error!(instance = %model.key, error = error.chain(), "Failed to start an instance with the server");
+    }
+    let delay = model.config.value("boot.autostart.delay").parse().unwrap_or(0);
+    tokio::time::sleep(std::time::Duration::from_secs(delay)).await;
+}
+
+/// The key decides; where it is not set, the state at the last end of the host.
+fn wants_start(config: &Config) -> bool {
+    match config.set("boot.autostart") {
+        Some(value) => words::is_true(value),
+        None => config.value("volatile.last_state.power") == "RUNNING",
+    }
+}
+
+fn priority(config: &Config) -> i64 {
+    config.value("boot.autostart.priority").parse().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(pairs: &[(&str, &str)]) -> Config {
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    }
+
+    #[test]
+    fn the_key_wins_over_the_last_state() {
+        let running = ("volatile.last_state.power", "RUNNING");
+        assert!(wants_start(&config(&[running])));
+        assert!(!wants_start(&config(&[running, ("boot.autostart", "false")])));
+        assert!(wants_start(&config(&[("boot.autostart", "true")])));
+        assert!(!wants_start(&Config::new()));
+    }
+}

@@ -1,0 +1,110 @@
+//! From the instance model to the container that liblxc starts. Pure, but for paths of this server.
+
+use std::collections::BTreeMap;
+
+use lxd_container::seccomp::{self, Policy};
+use lxd_container::spec::personality;
+use lxd_container::{HookSpec, Mount, Nic, Rootfs, Spec};
+use lxd_device::{MountEntry, NicEntry};
+use lxd_storage::Mounted;
+use lxd_types::{Architecture, Config, ConfigExt, Flag, IdMap, Result};
+
+use super::Model;
+use super::devices::AllStarted;
+use super::limits::{HostSize, limits};
+use crate::SharedCore;
+
+/// The container of an instance whose devices were started and whose root volume is mounted.
+///
+/// # Errors
+/// A stored value cannot be read.
+pub fn container_spec(
+    core: &SharedCore,
+    model: &Model,
+    idmap: &IdMap,
+    root: &Mounted,
+    idmapped: bool,
+    devices: &AllStarted,
+) -> Result<Spec> {
+    let config = &model.config;
+    let name = model.key.storage_name();
+    let architecture = Architecture::from_id(model.row.architecture).map_or("", Architecture::name);
+    let mut cgroup = Vec::new();
+    for limit in limits(config, &HostSize::of_this_host())? {
+        cgroup.extend(limit.items());
+    }
+    Ok(Spec {
+        hostname: model.key.name.to_string(),
+        lxcpath: core.paths.containers(),
+        log_dir: core.paths.logs().join(&name),
+        log_level: "warn".to_owned(),
+        rootfs: Rootfs { path: root.path.join("rootfs"), idmapped, read_only: false },
+        idmap: idmap.clone(),
+        personality: personality(architecture).to_owned(),
+        nesting: config.flag("security.nesting", Flag::DefaultFalse),
+        environment: environment(config),
+        cgroup,
+        mounts: devices.started.iter().flat_map(|(_, started)| started.mounts.iter().map(mount)).collect(),
+        nics: devices.started.iter().flat_map(|(_, started)| started.nics.iter().map(nic)).collect(),
+        hook: core.helper.as_ref().ok().map(|helper| HookSpec {
+            helper: helper.path().to_owned(),
+            lxd_dir: core.paths.root().to_owned(),
+            project: model.key.project.to_string(),
+            instance: model.key.name.to_string(),
+        }),
+        raw: config.value("raw.lxc").to_owned(),
+        name,
+        ..Spec::default()
+    })
+}
+
+/// The text of the seccomp profile; `None` when the container gets none.
+///
+/// # Errors
+/// A key holds what no profile can say.
+pub fn seccomp_profile(config: &Config, architecture: i64) -> Result<Option<String>> {
+    let policy = Policy {
+        deny_default: config.flag("security.syscalls.deny_default", Flag::DefaultTrue),
+        ..Policy::default()
+    };
+    seccomp::profile(&policy, Architecture::from_id(architecture) == Some(Architecture::X86_64))
+}
+
+/// The `environment.*` keys without their beginning.
+pub fn environment(config: &Config) -> BTreeMap<String, String> {
+    let own = |(key, value): (&String, &String)| {
+        Some((key.strip_prefix("environment.")?.to_owned(), value.clone()))
+    };
+    config.iter().filter_map(own).collect()
+}
+
+fn mount(entry: &MountEntry) -> Mount {
+    let create = match entry.kind {
+        lxd_device::MountKind::Directory => "create=dir",
+        lxd_device::MountKind::File => "create=file",
+    };
+    let mut options = vec![if entry.recursive { "rbind" } else { "bind" }.to_owned(), create.to_owned()];
+    if entry.readonly {
+        options.push("ro".to_owned());
+    }
+    if entry.propagation != lxd_device::Propagation::Private {
+        options.push(entry.propagation.word().to_owned());
+    }
+    Mount {
+        source: entry.source.to_string_lossy().into_owned(),
+        target: entry.target.to_string_lossy().into_owned(),
+        fs_type: "none".to_owned(),
+        options,
+    }
+}
+
+fn nic(entry: &NicEntry) -> Nic {
+    Nic {
+        link: entry.link.clone(),
+        name: entry.name.clone().unwrap_or_default(),
+        hwaddr: entry.hwaddr.map(|mac| mac.to_string()),
+        mtu: entry.mtu,
+        addresses: entry.addresses.iter().map(ToString::to_string).collect(),
+        gateways: entry.gateways.iter().map(ToString::to_string).collect(),
+    }
+}

@@ -1,0 +1,155 @@
+//! Starting an instance: devices, storage, the container, one transaction.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::Utc;
+use lxd_api::StatusCode;
+use lxd_auth::Permit;
+use lxd_container::{Running, Spec};
+use lxd_db::{Tx, instances};
+use lxd_instance::keys::volatile::{self, IDMAP_NEXT};
+use lxd_storage::{Mounted, Pool, VolumeRef};
+use lxd_sys::Dir;
+use lxd_types::error::Context;
+use lxd_types::{Config, Error, IdMap, Result};
+
+use super::devices::{self, AllStarted};
+use super::runtime::RuntimeEntry;
+use super::{InstanceKey, Model, ended, files, load, spec};
+use crate::journal::Log;
+use crate::lifecycle::Lifecycle;
+use crate::{SharedCore, Undo};
+
+/// Starts a stopped instance; the caller holds its gate.
+///
+/// # Errors
+/// It runs already, a device or the storage fails, or liblxc does; everything is undone then.
+pub(super) async fn start_held(core: &SharedCore, permit: &Permit, key: &InstanceKey) -> Result<()> {
+    start_quietly(core, key).await?;
+    core.tell(permit.caller(), Lifecycle::new("instance-started", key.url()).in_project(&key.project));
+    Ok(())
+}
+
+/// [`start_held`] without the lifecycle event, for restarts.
+pub(super) async fn start_quietly(core: &SharedCore, key: &InstanceKey) -> Result<()> {
+    if core.runtime.is_running(key) {
+        return Err(Error::bad_request("The instance is already running"));
+    }
+    let wanted = key.clone();
+    let model = core.db.read(move |tx| load(tx, &wanted)).await?;
+    let running = core
+        .undoable(async |undo: &mut Log| {
+            undo.push(Undo::StartInstance { project: key.project.clone(), name: key.name.clone() }).await?;
+            bring_up(core, &model).await
+        })
+        .await?;
+    let entry = RuntimeEntry::new(running, StatusCode::RUNNING);
+    core.runtime.insert(key, entry.clone());
+    ended::watch(core, key, entry);
+    Ok(())
+}
+
+/// Everything between the gate and a running init. When the record fails, the container is stopped again.
+async fn bring_up(core: &SharedCore, model: &Model) -> Result<Running> {
+    files::prepare_directories(core, &model.key).await?;
+    let idmap = next_idmap(model)?;
+    let (_pool, root) = mount_root(core, model).await?;
+    let devices = devices::start_all(core, model, &idmap).await?;
+    let running = match run_container(core, model, &idmap, &root, &devices).await {
+        Ok(running) => running,
+        Err(error) => {
+            devices::stop_all(core, model, &idmap).await;
+            return Err(error);
+        }
+    };
+    if let Err(error) = record(core, model, &idmap, &devices).await {
+        core.containers()?.stop(&running).await.unwrap_or_else(|stop| {
+            tracing::error!(instance = %model.key, error = stop.chain(), "A container whose start failed still runs");
+        });
+        devices::stop_all(core, model, &idmap).await;
+        return Err(error);
+    }
+    Ok(running)
+}
+
+/// The map that holds from this start on.
+fn next_idmap(model: &Model) -> Result<IdMap> {
+    match volatile::read_idmap(&model.row.config, &IDMAP_NEXT) {
+        Some(map) => Ok(map),
+        None => Err(Error::internal("The instance has no id map; set a key of it to have one assigned")),
+    }
+}
+
+async fn mount_root(core: &SharedCore, model: &Model) -> Result<(Arc<dyn Pool>, Mounted)> {
+    let name = super::pool_name(core, &model.key).await?;
+    let name = name.ok_or_else(|| Error::not_found("The instance's root volume is not recorded"))?;
+    let pool = crate::storage_pools::open(core, &name).await?;
+    let root = pool.mount(&VolumeRef::container(&model.key.project, &model.key.name)).await?;
+    Ok((pool, root))
+}
+
+async fn run_container(
+    core: &SharedCore,
+    model: &Model,
+    idmap: &IdMap,
+    root: &Mounted,
+    devices: &AllStarted,
+) -> Result<Running> {
+    let idmapped = prepare_root(root, idmap).await?;
+    let mut spec = spec::container_spec(core, model, idmap, root, idmapped, devices)?;
+    add_seccomp(core, model, &mut spec).await?;
+    core.containers()?.start(&spec).await
+}
+
+/// Makes the root file system ready for the map: on kernels that can, the mount shifts the ids. Returns whether.
+async fn prepare_root(root: &Mounted, idmap: &IdMap) -> Result<bool> {
+    if idmap.is_empty() {
+        return Ok(false);
+    }
+    let dir = root.dir.clone();
+    let supported = tokio::task::spawn_blocking(move || lxd_sys::mount::idmap_supported(&dir))
+        .await
+        .map_err(|panic| Error::internal(panic.to_string()))?;
+    if !supported {
+        return Err(Error::not_implemented(
+            "This file system cannot shift ids by its mounts; unprivileged instances need that (or set security.privileged)",
+        ));
+    }
+    Ok(true)
+}
+
+async fn add_seccomp(core: &SharedCore, model: &Model, spec: &mut Spec) -> Result<()> {
+    let Some(text) = spec::seccomp_profile(&model.config, model.row.architecture)? else { return Ok(()) };
+    let (folder, name) = (core.paths.security_seccomp(), spec.name.clone());
+    spec.seccomp_profile = Some(folder.join(&name));
+    tokio::task::spawn_blocking(move || Dir::open(folder)?.write_replace(name, text.as_bytes(), 0o600))
+        .await
+        .map_err(|panic| Error::internal(panic.to_string()))?
+        .context("Failed to write the seccomp profile")
+}
+
+/// The one transaction of a start.
+async fn record(core: &SharedCore, model: &Model, idmap: &IdMap, devices: &AllStarted) -> Result<()> {
+    let id = model.row.id;
+    let mut keys: BTreeMap<String, Option<String>> =
+        devices.volatile.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect();
+    let text = volatile::idmap_text(idmap);
+    keys.insert("volatile.idmap.current".to_owned(), Some(text));
+    keys.insert("volatile.last_state.power".to_owned(), Some("RUNNING".to_owned()));
+    keys.insert("volatile.apply_template".to_owned(), None);
+    core.db
+        .write(move |tx: &Tx<'_>| {
+            instances::set_keys(tx, id, &keys)?;
+            instances::set_last_used(tx, id, Utc::now())
+        })
+        .await
+}
+
+/// Removes the keys that only a running instance has, and records that it is stopped.
+pub(super) fn stopped_keys(volatile: Config) -> BTreeMap<String, Option<String>> {
+    let mut keys: BTreeMap<String, Option<String>> =
+        volatile.into_iter().map(|(key, value)| (key, Some(value))).collect();
+    keys.insert("volatile.last_state.power".to_owned(), Some("STOPPED".to_owned()));
+    keys
+}

@@ -1,0 +1,40 @@
+//! `/1.0/instances` (and, derived by the router, `/1.0/containers` and `/1.0/virtual-machines`).
+
+mod list;
+mod one;
+mod state;
+
+use http::Method;
+use lxd_auth::Level;
+
+use crate::Ctx;
+use crate::ctx::Collection;
+use crate::routes::{Access, Route, route};
+use lxd_types::InstanceKind;
+
+/// Rows of the route table.
+pub fn routes() -> Vec<Route> {
+    let view = Access::Project(Level::View);
+    let operate = Access::Project(Level::Operate);
+    let manage = Access::Project(Level::Manage);
+    vec![
+        route(Method::GET, "/1.0/instances", view, "instances", list::list),
+        route(Method::POST, "/1.0/instances", manage, "instances", list::create),
+        route(Method::GET, "/1.0/instances/{name}", view, "instances", one::get),
+        route(Method::PUT, "/1.0/instances/{name}", manage, "instances", one::put),
+        route(Method::PATCH, "/1.0/instances/{name}", manage, "patch", one::patch),
+        route(Method::POST, "/1.0/instances/{name}", manage, "instances", one::post),
+        route(Method::DELETE, "/1.0/instances/{name}", manage, "instances", one::delete),
+        route(Method::GET, "/1.0/instances/{name}/state", view, "instances", state::get),
+        route(Method::PUT, "/1.0/instances/{name}/state", operate, "instances", state::put),
+    ]
+}
+
+/// The kind that the collection's name limits to.
+fn kind(cx: &Ctx) -> Option<InstanceKind> {
+    match cx.collection {
+        Collection::Instances => None,
+        Collection::Containers => Some(InstanceKind::Container),
+        Collection::VirtualMachines => Some(InstanceKind::VirtualMachine),
+    }
+}

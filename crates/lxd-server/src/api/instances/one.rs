@@ -1,0 +1,66 @@
+//! `/1.0/instances/{name}`.
+
+use lxd_api::instance::InstancePut;
+use lxd_core::instances::{self, put_view};
+use lxd_task::OperationSpec;
+use lxd_types::{Error, Result};
+
+use crate::{Ctx, Reply, body};
+
+/// The object; with `recursion=1` also its run-time state and snapshots.
+pub async fn get(cx: Ctx) -> Result<Reply> {
+    let (model, view) = instances::get(&cx.core, &cx.permit()?, &cx.parse("name")?).await?;
+    let fields = put_view(&model);
+    if cx.recursion() > 0 {
+        let full = instances::full(&cx.core, vec![model]).await?;
+        return Reply::json(full.first().expect("one was asked for"))?.etag(&fields);
+    }
+    Reply::json(&view)?.etag(&fields)
+}
+
+/// Replaces its fields, by an operation.
+pub async fn put(mut cx: Ctx) -> Result<Reply> {
+    let put: InstancePut = cx.json().await?;
+    let (permit, name) = (cx.permit()?, cx.parse("name")?);
+    cx.if_match(&instances::put_fields(&cx.core, &permit, &name).await?)?;
+    if !put.restore.is_empty() {
+        return Err(Error::not_implemented("Snapshots are not supported yet"));
+    }
+    let spec = OperationSpec::task("Updating instance", permit.project().as_str())
+        .on("instances", format!("/1.0/instances/{name}"))
+        .on("containers", format!("/1.0/containers/{name}"))
+        .by(permit.caller().requestor());
+    let core = cx.core.clone();
+    let operation = cx.core.operations.spawn(spec, move |_| async move {
+        instances::update(&core, &permit, &name, Box::new(move |_| Ok(put.clone()))).await
+    });
+    Reply::operation(&operation)
+}
+
+/// Changes some of its fields.
+pub async fn patch(mut cx: Ctx) -> Result<Reply> {
+    let bytes = cx.bytes(body::JSON_LIMIT).await?;
+    let (permit, name) = (cx.permit()?, cx.parse("name")?);
+    let present = instances::put_fields(&cx.core, &permit, &name).await?;
+    cx.if_match(&present)?;
+    body::patch(&present, &bytes)?;
+    let core = cx.core.clone();
+    let merge = Box::new(move |present: InstancePut| body::patch(&present, &bytes));
+    cx.core
+        .run("Updating instance", async move { instances::update(&core, &permit, &name, merge).await })
+        .await?;
+    Ok(Reply::empty())
+}
+
+/// Renames it.
+pub async fn post(mut cx: Ctx) -> Result<Reply> {
+    let post = cx.json().await?;
+    let operation = instances::rename(&cx.core, &cx.permit()?, &cx.parse("name")?, post).await?;
+    Reply::operation(&operation)
+}
+
+/// Deletes it.
+pub async fn delete(cx: Ctx) -> Result<Reply> {
+    let operation = instances::delete(&cx.core, &cx.permit()?, &cx.parse("name")?).await?;
+    Reply::operation(&operation)
+}
