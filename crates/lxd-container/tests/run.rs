@@ -18,7 +18,7 @@ fn with_init(mut spec: Spec) -> Spec {
 }
 
 async fn run(world: &World, running: &Running, command: &[&str]) -> (i32, String) {
-    let (read, write) = rustix::pipe::pipe().unwrap();
+    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
     let null: OwnedFd = File::open("/dev/null").unwrap().into();
     let none = BTreeMap::new();
     let spec = ExecSpec {

@@ -7,6 +7,7 @@
 mod exec;
 mod forkstart;
 mod link;
+mod unpack;
 
 use std::process::ExitCode;
 
@@ -16,6 +17,7 @@ fn main() -> ExitCode {
     match subcommand.to_str() {
         Some("forkstart") => link::serve(forkstart::run),
         Some("exec") => link::serve(exec::run),
+        Some("unpack") => link::serve(unpack::run),
         _ => {
             eprintln!("This program is started by the LXD daemon; it is of no use by hand.");
             ExitCode::from(2)

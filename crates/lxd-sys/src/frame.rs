@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn frames_carry_descriptors_in_order() {
         let (a, b) = UnixStream::pair().unwrap();
-        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
         send(&a, b"job", &[writer.as_fd(), reader.as_fd()]).unwrap();
         send(&a, b"", &[]).unwrap();
         drop(a);

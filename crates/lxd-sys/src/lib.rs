@@ -13,6 +13,7 @@ pub mod memfd;
 pub mod mount;
 pub mod namespace;
 pub mod process;
+pub mod seccomp;
 pub mod userns;
 
 pub use dir::{Dir, Entry, FileKind};

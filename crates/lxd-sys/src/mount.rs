@@ -145,6 +145,45 @@ pub fn unmount(dir: &Dir, path: impl AsRef<Path>, lazy: bool) -> io::Result<()> 
     Ok(rustix::mount::unmount(path, flags | UnmountFlags::NOFOLLOW)?)
 }
 
+/// Leaves the mount namespace, and those of `spaces` (`CLONE_NEW…` numbers), for new ones in which `dir` is the root and nothing of
+/// the old tree can be reached by path. The working directory is the new root. Only in a process with one thread.
+///
+/// # Errors
+/// As the system calls.
+pub fn become_root(dir: impl AsFd, spaces: i32) -> io::Result<()> {
+    // Before leaving: a mount of another namespace cannot be copied.
+    let tree = clone_fd(&dir, false)?;
+    crate::namespace::unshare(spaces | libc::CLONE_NEWNS)?;
+    keep_to_ourselves()?;
+    attach(&tree, rustix::fs::open("/", crate::dir::OFlags::PATH, crate::dir::Mode::empty())?)?;
+    rustix::process::fchdir(&tree)?;
+    // Old and new root at the same place: the old one then lies on top and is taken off.
+    rustix::process::pivot_root(".", ".")?;
+    rustix::mount::unmount(".", UnmountFlags::DETACH)?;
+    Ok(rustix::process::chdir("/")?)
+}
+
+/// As [`become_root`], but with a view of the old tree in which everything is read-only but `dir`, which appears at `place`.
+///
+/// # Errors
+/// As the system calls.
+pub fn read_only_but(dir: impl AsFd, place: &str, spaces: i32) -> io::Result<()> {
+    let tree = clone_fd(&dir, false)?;
+    crate::namespace::unshare(spaces | libc::CLONE_NEWNS)?;
+    keep_to_ourselves()?;
+    let root = rustix::fs::open("/", crate::dir::OFlags::PATH, crate::dir::Mode::empty())?;
+    set_attributes(&root, Attributes { read_only: true, recursive: true, ..Attributes::default() })?;
+    attach(&tree, rustix::fs::open(place, crate::dir::OFlags::PATH, crate::dir::Mode::empty())?)?;
+    Ok(rustix::process::chdir("/")?)
+}
+
+/// No mount of this namespace shows elsewhere.
+fn keep_to_ourselves() -> io::Result<()> {
+    use rustix::mount::MountPropagationFlags;
+    let flags = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    Ok(rustix::mount::mount_change("/", flags)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

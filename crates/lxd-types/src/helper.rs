@@ -85,8 +85,7 @@ pub enum ExecReport {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
-    /// Find out from the first bytes: tar, plain or compressed with gzip, bzip2, xz, lzma or zstd. (A squashfs is not found
-    /// by a stream: ask for it by name.)
+    /// Find out from the first bytes: tar, plain or compressed with gzip, bzip2, xz, lzma or zstd, or (in a file) squashfs.
     Detect,
     /// A squashfs image; it must be a file (not a pipe), unpacked by `unsquashfs`.
     Squashfs,
@@ -101,6 +100,9 @@ pub struct Unpack {
     pub strip: String,
     /// Only these names (and what is below them) are unpacked; empty for all.
     pub only: Vec<String>,
+    /// Stop as soon as every name of `only` was unpacked; the rest of the archive is read but not looked at. For `metadata.yaml`,
+    /// which comes first.
+    pub stop_early: bool,
     /// Whether device nodes are made (never in user namespaces without the right; then they are left out).
     pub devices: bool,
     /// Limits; what goes over them is refused.
