@@ -64,7 +64,14 @@ async fn extract(
     only: Vec<String>,
 ) -> Result<()> {
     let format = if is_squashfs(&mut archive)? { Format::Squashfs } else { Format::Detect };
-    let job = Unpack { format, strip: String::new(), only, devices: true, limits: UnpackLimits::default() };
+    let job = Unpack {
+        format,
+        strip: String::new(),
+        only,
+        stop_early: false,
+        devices: true,
+        limits: UnpackLimits::default(),
+    };
     let fds = [archive.as_fd(), target.as_fd()];
     let mut helper = core.helper()?.start("unpack", &job, &fds, None).await?;
     // Leaving this function kills the helper: that is how a cancelled operation ends it.
