@@ -246,7 +246,7 @@ const TYPES: &[(&str, Later)] = &[
             required: &["connect", "listen"],
         },
     ),
-    ("tpm", Later { properties: &["path"], required: &["path"] }),
+    ("tpm", Later { properties: &["path"], required: &[] }),
     (
         "unix-block",
         Later {

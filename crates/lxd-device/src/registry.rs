@@ -207,7 +207,7 @@ mod tests {
             text(&tpm, CONTAINER),
             "Device validation failed for \"d1\": not supported yet: devices of type tpm"
         );
-        assert!(text(&[("type", "tpm")], Level::Profile).ends_with("\"path\": Required value"));
+        assert!(text(&[("type", "pci")], Level::Profile).ends_with("\"address\": Required value"));
     }
 
     #[test]
