@@ -5,8 +5,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use lxd_config::{page, server::SERVER};
-use lxd_device::{disk::DISK, none::NONE};
+use lxd_device::{disk::DISK, nic, none::NONE};
 use lxd_instance::keys::INSTANCE;
+use lxd_network::config::keys::BRIDGE;
+use lxd_storage::config::{CUSTOM_VOLUME, DIR_POOL};
 
 /// Writes all pages.
 pub fn write(root: &Path) -> Result<()> {
@@ -33,6 +35,10 @@ fn pages() -> Vec<(&'static str, String)> {
         ("config-instance.md", page(&INSTANCE, "Instance configuration", INSTANCE_INTRO)),
         ("config-server.md", page(&SERVER, "Server configuration", SERVER_INTRO)),
         ("device-disk.md", page(&DISK, "Devices of type disk", DISK_INTRO)),
+        ("device-nic-bridged.md", page(&nic::BRIDGED, "Devices of type nic, nictype bridged", NIC_INTRO)),
+        ("network-bridge.md", page(&BRIDGE, "Networks of type bridge", BRIDGE_INTRO)),
+        ("storage-pool-dir.md", page(&DIR_POOL, "Storage pools of driver dir", DIR_INTRO)),
+        ("storage-volume.md", page(&CUSTOM_VOLUME, "Custom storage volumes", VOLUME_INTRO)),
         ("device-none.md", page(&NONE, "Devices of type none", NONE_INTRO)),
     ]
 }
@@ -58,3 +64,16 @@ takes the disk out and puts it back.";
 
 const NONE_INTRO: &str = "\
 A device of type none stops the inheritance of a device of the same name from a profile.";
+
+const NIC_INTRO: &str = "\
+Interfaces that are connected to a bridge of the host: to a managed network (`network=NAME`) or to any bridge \
+(`nictype=bridged parent=NAME`).";
+
+const BRIDGE_INTRO: &str = "\
+Keys of managed bridges. Set them with `lxc network set NETWORK KEY=VALUE`.";
+
+const DIR_INTRO: &str = "\
+Keys of storage pools that are directories. Set them with `lxc storage set POOL KEY=VALUE`.";
+
+const VOLUME_INTRO: &str = "\
+Keys of custom volumes. Set them with `lxc storage volume set POOL VOLUME KEY=VALUE`.";
