@@ -308,12 +308,19 @@ fn listen_address(text: &str) -> Result<(), ValueError> {
     match host {
         "" | "*" | "localhost" => {}
         host if host.parse::<std::net::IpAddr>().is_ok() => {}
+        // Whether a host name resolves is found out where it is used.
+        host if host.split('.').all(is_label) => {}
         _ => return unresolved(),
     }
     match port.parse::<u16>() {
         Ok(_) => Ok(()),
         Err(_) => Err(ValueError(format!("address {port}: invalid port"))),
     }
+}
+
+/// Is this a part between the dots of a host name?
+fn is_label(text: &str) -> bool {
+    (1..=63).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
 fn number_where(text: &str, allowed: impl Fn(i64) -> bool, reason: &str) -> Result<(), ValueError> {
@@ -387,7 +394,7 @@ mod tests {
             ("cluster.offline_threshold", "10", "Value must be greater than '10'"),
             ("cluster.max_voters", "4", "Value must be an odd number equal to or higher than 3"),
             ("images.compression_algorithm", "nosuch", "Invalid compression algorithm \"nosuch\""),
-            ("core.https_address", "not-an-address", "Couldn't resolve \"not-an-address\""),
+            ("core.https_address", "not an address", "Couldn't resolve \"not an address\""),
             ("core.bgp_routerid", "x", "Not an IPv4 address \"x\""),
             ("storage.zfs_pool_name", "x", "deprecated: use storage pool configuration"),
             ("candid.api.url", "http://localhost", "not supported yet"),

@@ -14,7 +14,7 @@ use rustix::fs::{Gid, Uid};
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::connection;
+use crate::connection::{self, Origin};
 use crate::dispatch::Service;
 
 /// Makes the unix socket, mode 0660, for root and `group`. A socket that an ended daemon left behind is
@@ -72,7 +72,8 @@ fn spawn_unix(stream: UnixStream, service: Arc<Service>, stop: CancellationToken
         }
     };
     let caller = Caller::local(credentials.uid(), credentials.gid(), credentials.pid().unwrap_or(0));
-    tokio::spawn(connection::serve(service, Arc::new(caller), stream, stop));
+    let caller = Arc::new(caller);
+    tokio::spawn(connection::serve(service, move || caller.clone(), stream, Origin::Local, stop));
 }
 
 /// Accepting fails when descriptors run out: a short rest instead of a busy loop.

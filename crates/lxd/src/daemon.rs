@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lxd_core::{Core, Options, SharedCore};
-use lxd_server::{Service, listener};
+use lxd_core::server::Endpoints;
+use lxd_server::{Network, Service, listener};
 use lxd_types::error::Context;
 use lxd_types::{Error, Result};
 use sd_notify::NotifyState;
@@ -21,6 +22,9 @@ use crate::{layout, profile};
 
 /// How long requests under way may take once the daemon is to end.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long to wait before a network address is tried again.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// How long idle threads for blocking work are kept.
 const IDLE_THREADS: Duration = Duration::from_secs(5);
@@ -70,8 +74,12 @@ async fn live(
     log.tell(core.events.clone());
     let stop = CancellationToken::new();
     let service = Arc::new(Service::new(core.clone()));
+    let network = Network::new(service.clone(), stop.clone())?;
+    // It is set once, here.
+    let _ = core.server.endpoints.set(network.clone());
     tokio::spawn(listener::accept_unix(unix, service.clone(), stop.clone()));
     tracing::info!(socket = %core.paths.unix_socket().display(), "REST API daemon is listening");
+    tokio::spawn(listen(core.clone(), network));
     let start = tokio::spawn(start(core.clone()));
     wait_for_end(&core, &mut signals, log, flags.memprofile.clone()).await;
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
@@ -106,6 +114,20 @@ fn group_id(name: &str) -> Result<u32> {
         (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok()).flatten()
     });
     found.ok_or_else(|| Error::not_found(format!("Group {name:?} does not exist")))
+}
+
+/// Opens the network listeners that are configured. One that cannot be opened is tried again until it can
+/// be, or until somebody changes the address.
+async fn listen(core: SharedCore, network: Arc<Network>) {
+    loop {
+        let config = core.server.config();
+        let address = |key: &str| config.get(key).map_or("", String::as_str);
+        let https = network.listen(address("core.https_address")).await;
+        let debug = network.listen_debug(address("core.debug_address")).await;
+        let Err(error) = https.and(debug) else { return };
+        tracing::warn!(error = error.chain(), "Failed to listen on the network; trying again");
+        tokio::time::sleep(RETRY).await;
+    }
 }
 
 /// What may take its time: recovery, networks, pools, autostart.

@@ -15,6 +15,7 @@ use tokio::sync::OnceCell;
 
 pub use config::{Change, hash_password};
 pub use environment::Facts;
+pub use view::with_port;
 
 /// Where the server listens besides the unix socket. Implemented by the HTTP layer.
 #[async_trait]

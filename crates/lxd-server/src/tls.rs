@@ -1,0 +1,104 @@
+//! TLS of the network listener (manual 3.4.5): TLS 1.2 or better, client certificates asked for and never
+//! demanded. The handshake proves that the client holds its key; whether it is trusted is decided at each
+//! request, by the fingerprint.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use lxd_auth::ServerCertificate;
+use lxd_types::error::Context;
+use lxd_types::{Error, Result};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
+    client::danger::HandshakeSignatureValid,
+};
+use tokio_rustls::TlsAcceptor;
+
+/// The acceptor for connections from the network. With `server.ca` in the data directory (PKI mode) client
+/// certificates must be signed by it, besides being trusted.
+///
+/// # Errors
+/// Certificate, key or CA make no sense.
+pub fn acceptor(certificate: &ServerCertificate, ca: &Path) -> Result<TlsAcceptor> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier: Arc<dyn ClientCertVerifier> = match authorities(ca)? {
+        Some(roots) => WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+            .allow_unauthenticated()
+            .build()
+            .map_err(|error| Error::internal(format!("Failed to use {}: {error}", ca.display())))?,
+        None => Arc::new(AnyClient { provider: provider.clone() }),
+    };
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(unusable)?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(certificate.chain.clone(), certificate.key())
+        .map_err(unusable)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+fn unusable(error: rustls::Error) -> Error {
+    Error::internal(format!("The server certificate cannot be used: {error}"))
+}
+
+fn authorities(ca: &Path) -> Result<Option<RootCertStore>> {
+    if !ca.exists() {
+        return Ok(None);
+    }
+    let pem = std::fs::read(ca).context(format!("Failed to read {}", ca.display()))?;
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok));
+    Ok(Some(roots))
+}
+
+/// Takes any client certificate whose key the client holds.
+#[derive(Debug)]
+struct AnyClient {
+    provider: Arc<CryptoProvider>,
+}
+
+impl ClientCertVerifier for AnyClient {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
