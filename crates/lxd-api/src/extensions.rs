@@ -101,6 +101,7 @@ pub static SUPPORTED: &[&str] = &[
     "resources_gpu_usb",
     "network_counters_errors_dropped",
     "certificate_self_renewal",
+    "certificate_token",
 ];
 
 /// True when the server offers an extension.

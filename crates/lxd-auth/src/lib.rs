@@ -1,6 +1,7 @@
 //! Who may do what: callers, permits, and (with them) certificates and passwords.
 
 pub mod caller;
+pub mod material;
 pub mod password;
 pub mod permit;
 mod server_certificate;

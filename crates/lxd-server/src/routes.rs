@@ -63,6 +63,7 @@ where
 pub fn routes() -> Vec<Route> {
     let mut all = Vec::new();
     for part in [
+        api::certificates::routes,
         api::internal::routes,
         api::operations::routes,
         api::profiles::routes,

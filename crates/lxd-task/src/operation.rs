@@ -145,6 +145,8 @@ struct State {
     metadata: BTreeMap<String, Value>,
     error: Option<(Kind, String)>,
     step: &'static str,
+    /// A token that was used.
+    spent: bool,
 }
 
 /// What the running future holds of its operation. Cheap to clone.
@@ -169,6 +171,7 @@ impl Operations {
                 metadata: spec.metadata.clone(),
                 error: None,
                 step: "",
+                spent: false,
             }),
             spec,
             done: watch::Sender::new(false),
@@ -215,6 +218,25 @@ impl Operations {
         let operation = self.create(spec);
         self.start(&operation, run);
         operation
+    }
+
+    /// Makes a token: nothing runs, it stands there until it is spent or cancelled.
+    pub fn issue(&self, spec: OperationSpec) -> Arc<Operation> {
+        let operation = self.create(spec.class(Class::Token));
+        operation.set_status(StatusCode::RUNNING, None);
+        operation
+    }
+
+    /// Uses a token up; true for exactly one of several who try at the same time.
+    pub fn spend(&self, token: &Operation) -> bool {
+        let first = {
+            let mut state = token.state.lock().expect("no panic happens while the lock is held");
+            !std::mem::replace(&mut state.spent, true) && !state.status.is_final()
+        };
+        if first {
+            self.end(token, Ok(()));
+        }
+        first
     }
 
     /// The operation of an id.

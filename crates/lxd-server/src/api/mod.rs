@@ -1,6 +1,7 @@
 //! One module per entity, named like the URL. Each has `routes()`, the rows of the route table, and its
 //! handlers.
 
+pub mod certificates;
 pub mod instances;
 pub mod internal;
 pub mod operations;

@@ -16,7 +16,7 @@ pub fn routes() -> Vec<Route> {
         route(Method::GET, "/1.0/operations", Access::Trusted, "1.0", list),
         route(Method::GET, "/1.0/operations/{id}", Access::Trusted, "1.0", get),
         route(Method::DELETE, "/1.0/operations/{id}", Access::Trusted, "1.0", cancel),
-        route(Method::GET, "/1.0/operations/{id}/wait", Access::Anyone, "1.0", wait),
+        route(Method::GET, "/1.0/operations/{id}/wait", Access::Trusted, "1.0", wait),
         route(Method::GET, "/1.0/operations/{id}/websocket", Access::Anyone, "1.0", websocket),
     ]
 }
@@ -68,9 +68,9 @@ async fn wait(cx: Ctx) -> Result<Reply> {
 
 /// The secret opens a socket, once and for the client that started the operation (rule R10).
 async fn websocket(mut cx: Ctx) -> Result<Reply> {
-    let operation = cx.core.operations.get(cx.param("id"))?;
     let secret = cx.query("secret").filter(|secret| !secret.is_empty());
     let secret = secret.ok_or_else(|| Error::bad_request("missing secret"))?;
+    let operation = cx.core.operations.get(cx.param("id"))?;
     if !is_creator(&cx, &operation) {
         tracing::warn!(operation = %operation.id, address = cx.caller.address(), "Refused a websocket");
         return Err(lxd_auth::denied());

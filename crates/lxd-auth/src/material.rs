@@ -1,0 +1,107 @@
+//! Certificates as clients send them: base64 of the DER form, or PEM.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use lxd_types::{Error, Result};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// A certificate that was looked into.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Material {
+    /// SHA-256 in hexadecimal.
+    pub fingerprint: String,
+    /// The certificate as PEM.
+    pub pem: String,
+    /// The common name of its subject; empty when it has none.
+    pub common_name: String,
+}
+
+impl Material {
+    /// Reads what a request holds: base64, or PEM.
+    ///
+    /// # Errors
+    /// Bad request: neither, or no certificate.
+    pub fn parse(text: &str) -> Result<Self> {
+        if text.trim_start().starts_with("-----BEGIN") {
+            let der = CertificateDer::from_pem_slice(text.as_bytes())
+                .map_err(|error| invalid(&error.to_string()))?;
+            return Self::from_der(&der);
+        }
+        let der = STANDARD.decode(text.trim()).map_err(|error| Error::bad_request(base64_text(&error)))?;
+        Self::from_der(&der)
+    }
+
+    /// Looks into a certificate.
+    ///
+    /// # Errors
+    /// Bad request: it is none.
+    pub fn from_der(der: &[u8]) -> Result<Self> {
+        let (rest, certificate) =
+            X509Certificate::from_der(der).map_err(|_| invalid("x509: malformed certificate"))?;
+        if !rest.is_empty() {
+            return Err(invalid("x509: trailing data"));
+        }
+        let common_name = certificate.subject().iter_common_name().next();
+        let common_name = common_name.and_then(|name| name.as_str().ok()).unwrap_or_default().to_owned();
+        Ok(Self { fingerprint: crate::fingerprint(der), pem: pem(der), common_name })
+    }
+}
+
+fn invalid(reason: &str) -> Error {
+    Error::bad_request(format!("Invalid certificate material: {reason}"))
+}
+
+fn base64_text(error: &base64::DecodeError) -> String {
+    let at = match error {
+        base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => *at,
+        base64::DecodeError::InvalidLength(length) => *length,
+        base64::DecodeError::InvalidPadding => 0,
+    };
+    format!("illegal base64 data at input byte {at}")
+}
+
+/// DER as PEM.
+fn pem(der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.len().min(64));
+        pem.push_str(line);
+        pem.push('\n');
+        rest = after;
+    }
+    pem.push_str("-----END CERTIFICATE-----\n");
+    pem
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_and_pem_are_the_same() {
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
+        let mut params = rcgen::CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::CommonName, "a@host");
+        let certificate = params.self_signed(&key).unwrap();
+        let from_pem = Material::parse(&certificate.pem()).unwrap();
+        let from_base64 = Material::parse(&STANDARD.encode(certificate.der())).unwrap();
+        assert_eq!(from_pem, from_base64);
+        assert_eq!(from_pem.common_name, "a@host");
+        assert_eq!(from_pem.pem.replace('\r', ""), certificate.pem().replace('\r', ""));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for (text, reason) in [
+            ("!!", "illegal base64 data at input byte 0"),
+            ("aGVsbG8=", "Invalid certificate material: x509: malformed certificate"),
+        ] {
+            assert_eq!(Material::parse(text).unwrap_err().chain(), reason);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! `POST /1.0/certificates`: a trusted client adds any certificate, a stranger its own with the trust
+//! password or a token.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lxd_api::certificate::CertificatesPost;
+use lxd_auth::material::Material;
+use lxd_auth::{Caller, Peer, password};
+use lxd_db::certificates::{self, Certificate};
+use lxd_task::OperationSpec;
+use lxd_task::operation::{Class, Operation};
+use lxd_types::{Error, Result};
+use serde_json::json;
+use subtle::ConstantTimeEq;
+
+use super::{default, kind_of, url};
+use crate::{Core, Lifecycle};
+
+/// How long a refused guess waits for its answer.
+const DELAY: Duration = Duration::from_millis(500);
+
+/// What came of the request.
+pub enum Added {
+    /// The URL of the new certificate.
+    Certificate(String),
+    /// A token that one client can use once.
+    Token(Arc<Operation>),
+}
+
+impl Core {
+    /// Adds a certificate, or makes a token for adding one.
+    ///
+    /// # Errors
+    /// The caller may not, or the request makes no sense.
+    pub async fn add_certificate(&self, caller: &Caller, mut request: CertificatesPost) -> Result<Added> {
+        if caller.trusted {
+            if !caller.is_admin() {
+                return Err(lxd_auth::denied());
+            }
+            if request.token {
+                return self.new_token(caller, request).await.map(Added::Token);
+            }
+        } else {
+            self.admit(&mut request).await?;
+        }
+        let material = material(caller, &request)?;
+        let kind = kind_of(&request.kind)?;
+        if !caller.trusted && kind != certificates::CLIENT {
+            return Err(Error::bad_request("Invalid certificate type"));
+        }
+        let name = if request.name.is_empty() { material.common_name.clone() } else { request.name };
+        let new = Certificate {
+            id: 0,
+            fingerprint: material.fingerprint.clone(),
+            kind,
+            name,
+            certificate: material.pem,
+            restricted: request.restricted,
+            projects: request.projects,
+        };
+        let insert = move |tx: &lxd_db::Tx<'_>| {
+            if certificates::exists(tx, &new.fingerprint)? {
+                return Err(Error::conflict("Certificate already in trust store"));
+            }
+            certificates::insert(tx, &new)
+        };
+        self.db.write(insert).await?;
+        self.trust_changed().await?;
+        let url = url(&material.fingerprint);
+        self.tell(caller, Lifecycle::new("certificate-created", &url).in_project(&default()));
+        Ok(Added::Certificate(url))
+    }
+
+    /// Lets a stranger in that knows the trust password, or has a token; a token also says how far it is
+    /// trusted. Wrong guesses are slow and limited.
+    async fn admit(&self, request: &mut CertificatesPost) -> Result<()> {
+        self.guesses.check(Instant::now())?;
+        if let Some(token) = self.use_token(&request.password) {
+            (request.name, request.kind) = (token.name, token.kind);
+            (request.restricted, request.projects) = (token.restricted, token.projects);
+            request.certificate = String::new();
+            return Ok(());
+        }
+        let stored = self.server.config().get("core.trust_password").cloned();
+        let guess = request.password.clone();
+        if let Some(stored) = stored.filter(|_| !guess.is_empty()) {
+            let check = tokio::task::spawn_blocking(move || password::verify(&stored, &guess));
+            if check.await.unwrap_or(false) {
+                return Ok(());
+            }
+            tracing::warn!("Wrong trust password");
+        }
+        self.guesses.wrong(Instant::now());
+        tokio::time::sleep(DELAY).await;
+        Err(lxd_auth::denied())
+    }
+
+    async fn new_token(&self, caller: &Caller, request: CertificatesPost) -> Result<Arc<Operation>> {
+        kind_of(&request.kind)?;
+        let wanted = request.projects.clone();
+        let projects_exist =
+            move |tx: &lxd_db::Tx<'_>| wanted.iter().try_for_each(|name| lxd_db::projects::require(tx, name).map(drop));
+        self.db.read(projects_exist).await?;
+        let secret = hex::encode(rand::random::<[u8; 32]>());
+        let spec = OperationSpec::task("Executing operation", "")
+            .class(Class::Token)
+            .by(caller.requestor())
+            .with("secret", secret)
+            .with("fingerprint", self.server.certificate.fingerprint.clone())
+            .with("addresses", json!(self.addresses().await))
+            .with("request", json!(request));
+        Ok(self.operations.issue(spec))
+    }
+
+    /// The request of the token with this secret; it is spent by that.
+    fn use_token(&self, secret: &str) -> Option<CertificatesPost> {
+        let tokens = self.operations.list(|operation| operation.class() == Class::Token);
+        let mut found = None;
+        // All are compared, so that the time tells nothing.
+        for token in tokens.iter().filter(|token| !token.status().is_final()) {
+            let metadata = token.view(false).metadata;
+            let own = metadata.get("secret").and_then(|own| own.as_str()).unwrap_or_default();
+            if bool::from(own.as_bytes().ct_eq(secret.as_bytes())) && !own.is_empty() {
+                found = Some((token, metadata));
+            }
+        }
+        let (token, metadata) = found?;
+        if !self.operations.spend(token) {
+            return None;
+        }
+        serde_json::from_value(metadata.get("request")?.clone()).ok()
+    }
+}
+
+/// The certificate to add: that of the request, else that of the connection.
+fn material(caller: &Caller, request: &CertificatesPost) -> Result<Material> {
+    if caller.trusted {
+        if request.certificate.is_empty() {
+            return Err(Error::bad_request("Client is already trusted"));
+        }
+        return Material::parse(&request.certificate);
+    }
+    // A stranger vouches for nobody else: only for the key that its connection proved.
+    match &caller.peer {
+        Peer::Tls { certificate: Some(der), .. } => Material::from_der(der),
+        _ => Err(Error::bad_request("No client certificate provided")),
+    }
+}

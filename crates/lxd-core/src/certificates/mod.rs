@@ -1,0 +1,172 @@
+//! Trusted certificates (manual 3.4.5): list, show, edit, remove. Adding one is in [`add`](mod@add).
+
+mod add;
+
+use std::collections::HashMap;
+
+use lxd_api::certificate::{Certificate as Wire, CertificatePut};
+use lxd_auth::{Caller, Permit, Trusted, material::Material};
+use lxd_db::Db;
+use lxd_db::certificates::{self, Certificate};
+use lxd_types::{Error, Result};
+
+pub use add::Added;
+
+use crate::{Core, Lifecycle};
+
+/// What the trust store holds: the client certificates of the database.
+///
+/// # Errors
+/// A failure of the database.
+pub async fn known(db: &Db) -> Result<HashMap<String, Trusted>> {
+    let all = db.read(certificates::list).await?;
+    let clients = all.into_iter().filter(|certificate| certificate.kind == certificates::CLIENT);
+    Ok(clients
+        .map(|certificate| {
+            let projects = certificate.restricted.then_some(certificate.projects);
+            (certificate.fingerprint, Trusted { projects })
+        })
+        .collect())
+}
+
+/// URL of a certificate.
+pub fn url(fingerprint: &str) -> String {
+    format!("/1.0/certificates/{fingerprint}")
+}
+
+fn kind_name(kind: i64) -> &'static str {
+    match kind {
+        certificates::SERVER => "server",
+        certificates::METRICS => "metrics",
+        _ => "client",
+    }
+}
+
+fn kind_of(name: &str) -> Result<i64> {
+    match name {
+        "client" => Ok(certificates::CLIENT),
+        "server" => Ok(certificates::SERVER),
+        "metrics" => Ok(certificates::METRICS),
+        _ => Err(Error::bad_request("Invalid certificate type")),
+    }
+}
+
+fn wire(certificate: Certificate) -> Wire {
+    Wire {
+        name: certificate.name,
+        kind: kind_name(certificate.kind).to_owned(),
+        restricted: certificate.restricted,
+        projects: certificate.projects,
+        certificate: certificate.certificate,
+        fingerprint: certificate.fingerprint,
+    }
+}
+
+/// The fields that can be changed: what an ETag is made of and what PATCH starts from.
+pub fn fields(certificate: &Wire) -> CertificatePut {
+    CertificatePut {
+        name: certificate.name.clone(),
+        kind: certificate.kind.clone(),
+        restricted: certificate.restricted,
+        projects: certificate.projects.clone(),
+        certificate: certificate.certificate.clone(),
+    }
+}
+
+impl Core {
+    /// All trusted certificates, sorted by fingerprint.
+    ///
+    /// # Errors
+    /// A failure of the database.
+    pub async fn certificates(&self) -> Result<Vec<Wire>> {
+        let mut all: Vec<Wire> =
+            self.db.read(certificates::list).await?.into_iter().map(wire).collect();
+        all.sort_by(|a, b| a.fingerprint.cmp(&b.fingerprint));
+        Ok(all)
+    }
+
+    /// The certificate whose fingerprint begins so.
+    ///
+    /// # Errors
+    /// There is none, or more than one.
+    pub async fn certificate(&self, prefix: &str) -> Result<Wire> {
+        let prefix = prefix.to_owned();
+        self.db.read(move |tx| certificates::get(tx, &prefix)).await.map(wire)
+    }
+
+    /// Gives a certificate other fields. A client that is limited to projects may only renew its own
+    /// certificate (security.md D8).
+    ///
+    /// # Errors
+    /// The change is not allowed, or names something that does not exist.
+    pub async fn update_certificate(&self, caller: &Caller, old: &Wire, new: CertificatePut) -> Result<()> {
+        if new.kind != old.kind {
+            return Err(Error::forbidden("The certificate type cannot be changed"));
+        }
+        let same = CertificatePut { certificate: new.certificate.clone(), ..fields(old) };
+        let renews = is_own(caller, old) && new == same;
+        if !caller.is_admin() && !renews {
+            return Err(lxd_auth::denied());
+        }
+        let material = match new.certificate.as_str() {
+            "" => Material::parse(&old.certificate)?,
+            text => Material::parse(text)?,
+        };
+        let prefix = old.fingerprint.clone();
+        let fingerprint = material.fingerprint.clone();
+        let changed = move |tx: &lxd_db::Tx<'_>| {
+            let present = certificates::get(tx, &prefix)?;
+            if material.fingerprint != prefix && certificates::exists(tx, &material.fingerprint)? {
+                return Err(Error::conflict("Certificate already in trust store"));
+            }
+            certificates::update(
+                tx,
+                &Certificate {
+                    id: present.id,
+                    fingerprint: material.fingerprint.clone(),
+                    kind: present.kind,
+                    name: new.name.clone(),
+                    certificate: material.pem.clone(),
+                    restricted: new.restricted,
+                    projects: new.projects.clone(),
+                },
+            )
+        };
+        self.db.write(changed).await?;
+        self.trust_changed().await?;
+        self.tell(caller, Lifecycle::new("certificate-updated", url(&fingerprint)).in_project(&default()));
+        Ok(())
+    }
+
+    /// Removes a certificate.
+    ///
+    /// # Errors
+    /// There is none whose fingerprint begins so.
+    pub async fn remove_certificate(&self, permit: &Permit, prefix: &str) -> Result<()> {
+        let prefix = prefix.to_owned();
+        let removed = move |tx: &lxd_db::Tx<'_>| {
+            let certificate = certificates::get(tx, &prefix)?;
+            certificates::delete(tx, certificate.id)?;
+            Ok(certificate.fingerprint)
+        };
+        let fingerprint = self.db.write(removed).await?;
+        self.trust_changed().await?;
+        let event = Lifecycle::new("certificate-deleted", url(&fingerprint)).in_project(&default());
+        self.tell(permit.caller(), event);
+        Ok(())
+    }
+
+    /// Makes the trust store agree with the database; connections look there at each request.
+    pub(crate) async fn trust_changed(&self) -> Result<()> {
+        self.trust.replace(known(&self.db).await?);
+        Ok(())
+    }
+}
+
+fn default() -> lxd_types::names::ProjectName {
+    lxd_types::names::ProjectName::default_project()
+}
+
+fn is_own(caller: &Caller, certificate: &Wire) -> bool {
+    matches!(&caller.peer, lxd_auth::Peer::Tls { fingerprint: Some(own), .. } if *own == certificate.fingerprint)
+}
