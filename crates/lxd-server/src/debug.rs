@@ -75,7 +75,8 @@ pub fn tasks(core: &SharedCore) -> String {
         let (step, since) = operation.step();
         let view = operation.view(false);
         // Writing into a string cannot fail.
-        let _ = writeln!(text, "{} {} {} step={step:?} since={since}", view.id, view.status, view.description);
+        let _ =
+            writeln!(text, "{} {} {} step={step:?} since={since}", view.id, view.status, view.description);
     }
     let _ = writeln!(text, "== database\n{:#?}", core.db.stats());
     text

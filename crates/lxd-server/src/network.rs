@@ -113,7 +113,9 @@ impl Network {
         tracing::info!(address, kind = kind.name(), "Listening");
         let (service, token) = (self.service.clone(), stop.clone());
         let task = match kind {
-            Kind::Https => tokio::spawn(accept_tls(listener, service, self.tls.clone(), token, self.stop.clone())),
+            Kind::Https => {
+                tokio::spawn(accept_tls(listener, service, self.tls.clone(), token, self.stop.clone()))
+            }
             Kind::Debug => tokio::spawn(debug::accept(listener, service.core().clone(), token)),
         };
         Listening { address, stop, task }

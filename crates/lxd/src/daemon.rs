@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lxd_core::{Core, Options, SharedCore};
 use lxd_core::server::Endpoints;
+use lxd_core::{Core, Options, SharedCore};
 use lxd_server::{Network, Service, listener};
 use lxd_types::error::Context;
 use lxd_types::{Error, Result};

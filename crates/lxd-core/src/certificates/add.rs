@@ -99,8 +99,9 @@ impl Core {
     async fn new_token(&self, caller: &Caller, request: CertificatesPost) -> Result<Arc<Operation>> {
         kind_of(&request.kind)?;
         let wanted = request.projects.clone();
-        let projects_exist =
-            move |tx: &lxd_db::Tx<'_>| wanted.iter().try_for_each(|name| lxd_db::projects::require(tx, name).map(drop));
+        let projects_exist = move |tx: &lxd_db::Tx<'_>| {
+            wanted.iter().try_for_each(|name| lxd_db::projects::require(tx, name).map(drop))
+        };
         self.db.read(projects_exist).await?;
         let secret = hex::encode(rand::random::<[u8; 32]>());
         let spec = OperationSpec::task("Executing operation", "")

@@ -79,8 +79,7 @@ impl Core {
     /// # Errors
     /// A failure of the database.
     pub async fn certificates(&self) -> Result<Vec<Wire>> {
-        let mut all: Vec<Wire> =
-            self.db.read(certificates::list).await?.into_iter().map(wire).collect();
+        let mut all: Vec<Wire> = self.db.read(certificates::list).await?.into_iter().map(wire).collect();
         all.sort_by(|a, b| a.fingerprint.cmp(&b.fingerprint));
         Ok(all)
     }
