@@ -11,8 +11,10 @@ use lxd_auth::{ServerCertificate, TrustStore};
 use lxd_container::Containers;
 use lxd_db::Db;
 use lxd_device::Registry;
-use lxd_host::Helper;
+use lxd_host::netlink::Netlink;
+use lxd_host::{Helper, RealRunner, Runner};
 use lxd_image::Store;
+use lxd_network::bridge::Bridges;
 use lxd_task::journal;
 use lxd_task::lane::Lane;
 use lxd_task::{EventHub, Gates, Operations};
@@ -54,6 +56,10 @@ pub struct Core {
     pub runtime: Runtime,
     /// Ids of this host for unprivileged instances; the error is told to whom needs them.
     pub host_ids: Result<HostIds, String>,
+    /// The only door to child processes.
+    pub runner: Arc<dyn Runner>,
+    /// Managed bridges.
+    pub bridges: Bridges,
     /// The helper program; the error is told to whom needs it.
     pub helper: Result<Helper, String>,
     /// The container driver; the error is told to whom needs it.
@@ -99,6 +105,8 @@ impl Core {
         let helper = Helper::beside_executable().map_err(|error| error.chain());
         let containers =
             helper.clone().and_then(|helper| Containers::new(helper).map_err(|error| error.chain()));
+        let runner: Arc<dyn Runner> = Arc::new(RealRunner);
+        let bridges = Bridges::new(runner.clone(), Netlink::open()?, paths.networks(), options.group.clone());
         let events = EventHub::default();
         let core = Arc::new_cyclic(|me| Self {
             me: me.clone(),
@@ -109,6 +117,8 @@ impl Core {
             events,
             gates: Gates::default(),
             runtime: Runtime::default(),
+            runner,
+            bridges,
             host_ids: HostIds::read(Path::new("/etc")).map_err(|error| error.chain()),
             helper,
             containers,

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use lxd_db::{projects, storage_pools, storage_volumes};
 use lxd_device::Registry;
 use lxd_device::disk::{CustomVolume, CustomVolumes, Disk};
+use lxd_device::nic::BridgedNic;
 use lxd_storage::{Pool, VolumeKind, VolumeRef};
 use lxd_sys::Dir;
 use lxd_types::names::ProjectName;
@@ -16,7 +17,10 @@ use crate::{Core, SharedCore};
 /// All device types.
 pub fn registry(core: &SharedCore) -> Registry {
     let volumes = PoolVolumes { core: Arc::downgrade(core) };
-    Registry::default().with("disk", Arc::new(Disk::new(Arc::new(volumes))))
+    let bridged = BridgedNic::new(core.bridges.clone(), core.runner.clone());
+    Registry::default()
+        .with("disk", Arc::new(Disk::new(Arc::new(volumes))))
+        .with("nic:bridged", Arc::new(bridged))
 }
 
 /// Custom volumes of the recorded pools. Held by the core's own registry, so it must not hold the core.

@@ -11,6 +11,7 @@ pub mod images;
 pub mod instances;
 pub mod journal;
 mod lifecycle;
+pub mod networks;
 mod paths;
 pub mod profiles;
 pub mod server;

@@ -11,6 +11,9 @@ impl Core {
         if let Err(error) = crate::storage_pools::mount_all(self).await {
             tracing::error!(error = error.chain(), "The storage pools cannot be listed");
         }
+        if let Err(error) = crate::networks::start_all(self).await {
+            tracing::error!(error = error.chain(), "The networks cannot be listed");
+        }
         if let Err(error) = self.recover().await {
             tracing::error!(error = error.chain(), "The journal cannot be read");
         }

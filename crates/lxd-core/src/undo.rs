@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use lxd_storage::VolumeRef;
 use lxd_task::journal::Undoer;
 use lxd_types::Result;
-use lxd_types::names::{InstanceName, ProjectName};
+use lxd_types::names::{InstanceName, NetworkName, ProjectName};
 use lxd_types::names::{PoolName, VolumeName};
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,11 @@ pub enum Undo {
         old: InstanceName,
         /// The name after.
         new: InstanceName,
+    },
+    /// Makes the host agree with what is recorded of a network of this name.
+    SettleNetwork {
+        /// The name.
+        name: NetworkName,
     },
     /// Stops the devices of an instance whose start did not end.
     StartInstance {
@@ -100,6 +105,7 @@ impl Undoer<Undo> for Core {
                 let old = InstanceKey { project: project.clone(), name: old };
                 instances::undo::rename(&core, &old, &InstanceKey { project, name: new }).await
             }
+            Undo::SettleNetwork { name } => crate::networks::settle(self, &name).await,
             Undo::StartInstance { project, name } => {
                 instances::undo::start(&core, &InstanceKey { project, name }).await
             }

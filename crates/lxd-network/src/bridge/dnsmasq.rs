@@ -43,6 +43,8 @@ pub fn arguments(spec: &BridgeSpec, directory: &Path, account: &Account) -> Vec<
     .into();
     args.push(format!("--interface={name}"));
     args.push("--dhcp-rapid-commit".to_owned());
+    // Every lease and router advertisement would be a line in the host's log.
+    args.extend(["--quiet-dhcp", "--quiet-dhcp6", "--quiet-ra"].map(str::to_owned));
     let dhcp = [
         "--dhcp-no-override".to_owned(),
         "--dhcp-authoritative".to_owned(),
@@ -149,7 +151,7 @@ mod tests {
         let args = arguments(&spec(pairs), Path::new("D"), &account);
         let line = args.join(" ");
         let start = "--keep-in-foreground --strict-order --bind-interfaces --except-interface=lo --pid-file= --no-ping \
-                     --interface=br1 --dhcp-rapid-commit ";
+                     --interface=br1 --dhcp-rapid-commit --quiet-dhcp --quiet-dhcp6 --quiet-ra ";
         let end = " --conf-file=D/dnsmasq.raw -u nobody -g lxd";
         line.strip_prefix(start).unwrap().strip_suffix(end).unwrap().to_owned()
     }

@@ -28,7 +28,7 @@ use dnsmasq::Account;
 use hosts::StaticHost;
 use leases::Lease;
 use service::{Running, Wanted, blocking};
-pub use spec::{BridgeSpec, stable_mac};
+pub use spec::BridgeSpec;
 
 /// All managed bridges of this server. Cheap to clone.
 #[derive(Clone)]
@@ -43,6 +43,8 @@ struct Shared {
     group: Option<String>,
     /// One entry per network; the outer lock is held for a look-up only.
     states: Mutex<HashMap<NetworkName, Arc<tokio::sync::Mutex<State>>>>,
+    /// Changes of what is recorded of networks follow each other.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// What runs of one bridge. Its lock makes the changes of one bridge follow each other.
@@ -65,7 +67,27 @@ impl State {
 impl Bridges {
     /// Bridges whose directories are below `root` (`LXD_DIR/networks`). Services run with the rights of `group`.
     pub fn new(runner: Arc<dyn Runner>, netlink: Netlink, root: PathBuf, group: Option<String>) -> Self {
-        Self { shared: Arc::new(Shared { runner, netlink, root, group, states: Mutex::default() }) }
+        Self {
+            shared: Arc::new(Shared {
+                runner,
+                netlink,
+                root,
+                group,
+                states: Mutex::default(),
+                turn: Arc::default(),
+            }),
+        }
+    }
+
+    /// Waits for one's turn to change what is recorded of networks; it ends when the guard is dropped. What a use case
+    /// reads and then changes stays the same meanwhile.
+    pub async fn turn(&self) -> tokio::sync::OwnedMutexGuard<()> {
+        self.shared.turn.clone().lock_owned().await
+    }
+
+    /// Whether the bridge was started and not stopped since.
+    pub async fn is_started(&self, name: &NetworkName) -> bool {
+        self.state(name).lock().await.spec.is_some()
     }
 
     /// Refuses when there is an interface of this name already.
@@ -75,7 +97,8 @@ impl Bridges {
     pub async fn check_name_is_free(&self, name: &str) -> Result<()> {
         match self.shared.netlink.link(name).await? {
             None => Ok(()),
-            Some(_) => Err(Error::bad_request(format!("Network interface {name:?} already exists"))),
+            // The reference's answer, status included.
+            Some(_) => Err(Error::internal(format!("Network interface {name:?} already exists"))),
         }
     }
 

@@ -4,7 +4,6 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use lxd_types::names::NetworkName;
 use lxd_types::{Cidr, Config, ConfigExt, Error, Flag, Ipv4Cidr, Ipv6Cidr, Mac, Result};
-use sha2::{Digest, Sha256};
 
 /// A bridge as it shall be.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -140,19 +139,6 @@ impl BridgeSpec {
     }
 }
 
-/// A hardware address that stays the same for a network of this server: `seed` is the server's, `id` the network's.
-pub fn stable_mac(seed: &str, id: i64) -> Mac {
-    let hash = Sha256::new()
-        .chain_update(seed)
-        .chain_update(b"\0network\0")
-        .chain_update(id.to_be_bytes())
-        .finalize();
-    match hash.as_slice() {
-        [a, b, c, ..] => Mac::instance([*a, *b, *c]),
-        _ => Mac::instance([0; 3]),
-    }
-}
-
 fn ipv4(config: &Config) -> Result<Option<Ipv4>> {
     let Some(text) = address(config, "ipv4.address") else { return Ok(None) };
     let gateway = config.set("ipv4.dhcp.gateway").map(|text| parse("ipv4.dhcp.gateway", text)).transpose()?;
@@ -217,13 +203,6 @@ fn parse<T: std::str::FromStr>(key: &str, text: &str) -> Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_address_stays_and_is_ours() {
-        assert_eq!(stable_mac("server", 1), stable_mac("server", 1));
-        assert_ne!(stable_mac("server", 1), stable_mac("server", 2));
-        assert!(stable_mac("server", 1).to_string().starts_with("00:16:3e:"));
-    }
 
     #[test]
     fn nothing_set_is_a_bare_bridge() {

@@ -98,7 +98,8 @@ fn is_sane(candidate: &Cidr) -> bool {
 fn none_free(family: &str) -> Error {
     let text =
         format!("Failed to automatically find an unused {family} subnet, manual configuration required");
-    Error::bad_request(text).context("Failed generating auto config")
+    // The reference's answer, status included.
+    Error::internal(text).context("Failed generating auto config")
 }
 
 #[cfg(test)]

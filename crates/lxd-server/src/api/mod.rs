@@ -4,6 +4,7 @@
 pub mod certificates;
 pub mod instances;
 pub mod internal;
+pub mod networks;
 pub mod operations;
 pub mod profiles;
 pub mod root;

@@ -1,0 +1,40 @@
+//! The interfaces of instances on a managed bridge, as its DHCP and DNS service shall know them.
+
+use lxd_db::{Tx, instances};
+use lxd_network::bridge::hosts::StaticHost;
+use lxd_types::{ConfigExt, Device, DeviceExt, Result};
+
+use crate::instances::{Model, models};
+
+/// The static entries of a bridge: every interface on it whose hardware address is known.
+///
+/// # Errors
+/// A failure of the database.
+pub(super) fn of(tx: &Tx<'_>, network: &str) -> Result<Vec<StaticHost>> {
+    let models = models(tx, instances::Filter::default())?;
+    Ok(models.iter().flat_map(|model| of_instance(model, network)).collect())
+}
+
+/// The entries of one instance.
+fn of_instance(model: &Model, network: &str) -> Vec<StaticHost> {
+    let nics = model.devices.iter().filter(|(_, device)| is_on(device, network));
+    nics.filter_map(|(name, device)| {
+        let kept = format!("volatile.{name}.hwaddr");
+        Some(StaticHost {
+            project: model.key.project.clone(),
+            instance: model.key.name.clone(),
+            device: name.parse().ok()?,
+            mac: device.set("hwaddr").unwrap_or_else(|| model.row.config.value(&kept)).parse().ok()?,
+            ipv4: device.value("ipv4.address").parse().ok(),
+            ipv6: device.value("ipv6.address").parse().ok(),
+        })
+    })
+    .collect()
+}
+
+/// Whether a device is an interface on this bridge.
+fn is_on(device: &Device, network: &str) -> bool {
+    device.kind() == "nic"
+        && (device.value("network") == network
+            || (device.value("nictype") == "bridged" && device.value("parent") == network))
+}

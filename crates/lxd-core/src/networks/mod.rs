@@ -1,0 +1,61 @@
+//! Networks: one file per action (`/1.0/networks`). Managed ones are bridges of the project `default`.
+
+mod create;
+mod delete;
+mod get;
+mod hosts;
+mod leases;
+mod rename;
+mod settle;
+mod spec;
+mod start;
+mod state;
+mod update;
+
+pub use create::create;
+pub use delete::delete;
+pub use get::{get, list, managed, urls};
+pub use leases::leases;
+pub use rename::rename;
+pub use settle::settle;
+pub use start::start_all;
+pub use state::state;
+pub use update::update;
+
+use lxd_db::{Tx, networks, nodes, projects};
+use lxd_types::names::ProjectName;
+use lxd_types::{Error, Result};
+
+/// The URL of a network, without the project.
+pub(crate) fn url(name: &str) -> String {
+    format!("/1.0/networks/{name}")
+}
+
+/// A managed network that the project uses.
+///
+/// # Errors
+/// `Failed loading network: Network not found`.
+fn row(tx: &Tx<'_>, project: &ProjectName, name: &str) -> Result<networks::Network> {
+    let owner = owner(tx, project)?;
+    networks::get(tx, owner, name, nodes::LONE).map_err(|error| error.context("Failed loading network"))
+}
+
+/// The project whose networks this one uses.
+///
+/// # Errors
+/// `Failed to load project "p": Project not found`.
+fn owner(tx: &Tx<'_>, project: &ProjectName) -> Result<i64> {
+    projects::owner_of(tx, project.as_str(), "networks")
+        .map_err(|error| error.context(format!("Failed to load project {:?}", project.as_str())))
+}
+
+/// Bridges belong to the project `default`.
+///
+/// # Errors
+/// The project has networks of its own.
+fn require_default(tx: &Tx<'_>, project: &ProjectName) -> Result<()> {
+    match owner(tx, project)? {
+        projects::DEFAULT => Ok(()),
+        _ => Err(Error::bad_request("Network type does not support non-default projects")),
+    }
+}

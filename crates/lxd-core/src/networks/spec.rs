@@ -1,0 +1,87 @@
+//! From the row of a network to what shall be on the host, and to what users see of it.
+
+use lxd_db::networks::Network;
+use lxd_network::bridge::BridgeSpec;
+use lxd_network::config::Used;
+use lxd_types::{Cidr, Config, ConfigExt, Mac, Result};
+
+use crate::SharedCore;
+
+/// Key of the hardware address that a bridge keeps. It is ours: users neither see nor set it.
+pub(super) const HWADDR: &str = "volatile.bridge.hwaddr";
+
+/// The bridge that a row describes.
+///
+/// # Errors
+/// The row holds a value that is not allowed.
+pub(super) fn of(row: &Network) -> Result<BridgeSpec> {
+    let mac: Mac = row.config.value(HWADDR).parse().unwrap_or_else(|_| address_of(row.id));
+    BridgeSpec::new(&row.name.parse()?, &visible(&row.config), mac)
+}
+
+/// For a row without an address (written by hand): the same one at every start.
+fn address_of(id: i64) -> Mac {
+    let [.., a, b, c] = id.to_be_bytes();
+    Mac::instance([a, b, c])
+}
+
+/// The keys that users see.
+pub(super) fn visible(config: &Config) -> Config {
+    config
+        .iter()
+        .filter(|(key, _)| !key.starts_with("volatile."))
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect()
+}
+
+/// The keys that are stored: what users set, without empty values, and what is ours.
+pub(super) fn stored(config: Config, mac: &str) -> Config {
+    let mut config: Config = config.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+    config.insert(HWADDR.to_owned(), mac.to_owned());
+    config
+}
+
+/// Subnets that a new bridge must not take: of interfaces, routes and recorded networks.
+///
+/// # Errors
+/// The kernel or the database refuses.
+pub(super) async fn used(core: &SharedCore) -> Result<Used> {
+    let netlink = core.bridges.netlink();
+    let mut used: Vec<_> = netlink.addresses(None).await?.iter().map(|address| address.cidr).collect();
+    used.extend(netlink.routes().await?.iter().map(|route| route.destination));
+    let rows = core.db.read(|tx| lxd_db::networks::list(tx, None, lxd_db::nodes::LONE)).await?;
+    for row in rows {
+        let addresses =
+            ["ipv4.address", "ipv6.address"].map(|key| row.config.value(key).parse::<Cidr>().ok());
+        used.extend(addresses.into_iter().flatten());
+    }
+    Ok(Used(used))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kept_address_is_not_shown() {
+        let config = stored([("ipv4.nat".to_owned(), String::new())].into(), "00:16:3e:00:00:01");
+        assert_eq!(config.len(), 1);
+        assert!(visible(&config).is_empty());
+        let row = Network {
+            id: 7,
+            project_id: 1,
+            project: "default".to_owned(),
+            name: "br1".to_owned(),
+            description: String::new(),
+            state: 1,
+            kind: 0,
+            config,
+            locations: Vec::new(),
+        };
+        assert_eq!(of(&row).unwrap().mac.to_string(), "00:16:3e:00:00:01");
+        assert_eq!(
+            of(&Network { config: Config::new(), ..row }).unwrap().mac.to_string(),
+            "00:16:3e:00:00:07"
+        );
+    }
+}

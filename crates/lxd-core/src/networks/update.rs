@@ -1,0 +1,81 @@
+//! `PUT` and `PATCH /1.0/networks/{name}`: another configuration, applied under running instances.
+
+use lxd_api::network::NetworkPut;
+use lxd_auth::Permit;
+use lxd_config::changed;
+use lxd_db::{networks, nodes};
+use lxd_network::config::{fill_auto, validate};
+use lxd_types::names::ProjectName;
+use lxd_types::{Config, ConfigExt, Result};
+
+use super::{hosts, spec};
+use crate::SharedCore;
+use crate::lifecycle::Lifecycle;
+
+/// Changes description and configuration. When the host refuses the new one, the old one holds again.
+///
+/// # Errors
+/// There is no such network, unknown keys, wrong values, or what the host refused.
+pub async fn update(core: &SharedCore, permit: &Permit, name: &str, put: NetworkPut) -> Result<()> {
+    let (work, permit, name) = (core.clone(), permit.clone(), name.to_owned());
+    core.run("update network", async move { run(&work, &permit, &name, put).await }).await
+}
+
+async fn run(core: &SharedCore, permit: &Permit, name: &str, put: NetworkPut) -> Result<()> {
+    let _turn = core.bridges.turn().await;
+    let (project, wanted) = (permit.project().clone(), name.to_owned());
+    let old = core.db.read(move |tx| super::row(tx, &project, &wanted)).await?;
+    let new = plan(core, name, &old.config, put.config).await?;
+    record(core, permit.project(), name, &put.description, &new).await?;
+    if let Err(error) = apply(core, permit.project(), name).await {
+        record(core, permit.project(), name, &old.description, &old.config).await?;
+        if let Err(again) = apply(core, permit.project(), name).await {
+            tracing::error!(
+                network = name,
+                error = again.chain(),
+                "The old configuration does not hold again"
+            );
+        }
+        return Err(error);
+    }
+    let event = Lifecycle::new("network-updated", super::url(name)).in_project(permit.project());
+    core.tell(permit.caller(), event);
+    Ok(())
+}
+
+/// The configuration to store.
+async fn plan(core: &SharedCore, name: &str, old: &Config, new: Config) -> Result<Config> {
+    let new: Config = new.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+    let before = spec::visible(old);
+    let set =
+        changed(&before, &new).into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    validate(name, &new, &set)?;
+    let is_auto = ["ipv4.address", "ipv6.address"].iter().any(|key| new.value(key) == "auto");
+    let new = if is_auto { fill_auto(new, &spec::used(core).await?, &mut rand::random::<u64>)? } else { new };
+    Ok(spec::stored(new, old.value(spec::HWADDR)))
+}
+
+async fn record(
+    core: &SharedCore,
+    project: &ProjectName,
+    name: &str,
+    description: &str,
+    config: &Config,
+) -> Result<()> {
+    let (project, name) = (project.clone(), name.to_owned());
+    let (description, config) = (description.to_owned(), config.clone());
+    core.db
+        .write(move |tx| {
+            let row = super::row(tx, &project, &name)?;
+            networks::update(tx, row.id, nodes::LONE, &description, &config)
+        })
+        .await
+}
+
+/// Makes the host be as recorded.
+async fn apply(core: &SharedCore, project: &ProjectName, name: &str) -> Result<()> {
+    let (project, name) = (project.clone(), name.to_owned());
+    let (row, hosts) =
+        core.db.read(move |tx| Ok((super::row(tx, &project, &name)?, hosts::of(tx, &name)?))).await?;
+    core.bridges.start(&spec::of(&row)?, &hosts).await
+}
