@@ -21,6 +21,7 @@ mod operation;
 mod proxy;
 mod request;
 mod tls;
+pub mod web;
 mod websocket;
 
 pub use address::{Address, default_socket, unix_socket};

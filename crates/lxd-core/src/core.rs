@@ -96,7 +96,7 @@ impl Core {
             .map_err(|panic| Error::with_source(Kind::Internal, "Opening the database panicked", panic))??;
         let images = paths.images();
         let image_store =
-            tokio::task::spawn_blocking(move || Store::open(images)).await.map_err(|panic| {
+            tokio::task::spawn_blocking(move || open_images(images)).await.map_err(|panic| {
                 Error::with_source(Kind::Internal, "Opening the image store panicked", panic)
             })??;
         let server = Server::new(stored_config(&db).await?, certificate(&paths).await?);
@@ -219,4 +219,11 @@ async fn certificate(paths: &Paths) -> Result<ServerCertificate> {
     tokio::task::spawn_blocking(load)
         .await
         .map_err(|panic| Error::with_source(Kind::Internal, "Loading the certificate panicked", panic))?
+}
+
+/// The image store, without what uploads of an earlier run left: nothing is being received yet.
+fn open_images(path: std::path::PathBuf) -> std::result::Result<Store, lxd_image::ImageError> {
+    let store = Store::open(path)?;
+    store.sweep()?;
+    Ok(store)
 }

@@ -4,8 +4,7 @@ use async_trait::async_trait;
 use lxd_storage::VolumeRef;
 use lxd_task::journal::Undoer;
 use lxd_types::Result;
-use lxd_types::names::{InstanceName, NetworkName, ProjectName};
-use lxd_types::names::{PoolName, VolumeName};
+use lxd_types::names::{Fingerprint, InstanceName, NetworkName, PoolName, ProjectName, VolumeName};
 use serde::{Deserialize, Serialize};
 
 use crate::Core;
@@ -80,6 +79,11 @@ pub enum Undo {
         /// The new name.
         name: VolumeName,
     },
+    /// Removes the files of an image that no project has.
+    ForgetImage {
+        /// Its fingerprint.
+        fingerprint: Fingerprint,
+    },
     /// Finishes the removal of a custom volume that has no row any more.
     RemoveVolume {
         /// Its pool.
@@ -116,6 +120,7 @@ impl Undoer<Undo> for Core {
             Undo::RenameVolume { pool, volume, name } => {
                 crate::storage_volumes::undo_rename(self, &pool, &volume, &name).await
             }
+            Undo::ForgetImage { fingerprint } => crate::images::undo_create(self, &fingerprint).await,
             Undo::RemoveVolume { pool, volume } => {
                 crate::storage_volumes::remove_leftover(self, &pool, &volume).await
             }

@@ -35,6 +35,9 @@ pub enum ImageError {
     /// The upload ended before anything came.
     #[error("EOF")]
     Empty,
+    /// Parts of a form that are no image.
+    #[error("Invalid multipart image")]
+    BadParts,
     /// The multipart form is not what clients send.
     #[error("Invalid multipart image: {0}")]
     BadForm(&'static str),
@@ -83,6 +86,7 @@ impl Classify for ImageError {
             | Self::NoRootfs
             | Self::BadTar(_)
             | Self::Empty
+            | Self::BadParts
             | Self::BadForm(_)
             | Self::Fingerprint { .. }
             | Self::Decompress(_) => Kind::BadRequest,

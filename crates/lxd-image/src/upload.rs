@@ -63,7 +63,7 @@ impl Upload {
         self.end_part().await?;
         let expected = if self.done.is_empty() { Part::Meta } else { Part::Rootfs };
         if part != expected || self.done.len() > 1 {
-            return Err(ImageError::BadForm("metadata and rootfs are expected, in this order"));
+            return Err(ImageError::BadParts);
         }
         let store = self.store.clone();
         let (incoming, file) = blocking(move || {
@@ -91,6 +91,11 @@ impl Upload {
             writing.worker.send(block.clone()).await?;
         }
         self.hash.send(block).await
+    }
+
+    /// Whether the root file system of a split image has begun.
+    pub fn has_rootfs(&self) -> bool {
+        self.present.as_ref().is_some_and(|(part, _)| *part == Part::Rootfs) || self.done.len() > 1
     }
 
     /// Bytes received so far.

@@ -10,6 +10,7 @@ pub mod debug;
 pub mod dispatch;
 pub mod error;
 pub mod etag;
+mod filter;
 pub mod listener;
 pub mod network;
 pub mod path;

@@ -64,6 +64,7 @@ pub fn routes() -> Vec<Route> {
     let mut all = Vec::new();
     for part in [
         api::certificates::routes,
+        api::images::routes,
         api::internal::routes,
         api::networks::routes,
         api::operations::routes,

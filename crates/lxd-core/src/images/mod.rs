@@ -1,7 +1,60 @@
 //! Images: one file per action (`/1.0/images`).
 
+mod aliases;
+mod create;
+mod delete;
+mod export;
+mod get;
 mod resolve;
+mod secret;
 mod unpack;
+mod update;
+mod url;
 
+use lxd_api::Timestamp;
+use lxd_db::{Tx, profiles, projects};
+use lxd_types::names::ProjectName;
+use lxd_types::{Error, Result};
+
+pub use aliases::{
+    create_alias, delete_alias, get_alias, list_aliases, rename_alias, update_alias,
+};
+pub use create::{ImageUpload, UploadOptions, create_from_upload};
+pub use delete::{delete, undo_create};
+pub use export::{Export, export};
+pub use get::{Listed, View, find, get, list};
+pub use lxd_image::{ExportPart, Part, form_end, form_head, multipart};
 pub use resolve::resolve;
+pub use secret::{create_secret, view_with_secret};
 pub use unpack::unpack;
+pub use update::update;
+pub use url::create_from_request;
+
+/// The URL of an image.
+pub(crate) fn url_of(fingerprint: &str) -> String {
+    format!("/1.0/images/{fingerprint}")
+}
+
+/// The id of the project that has the images of a project.
+fn owner(tx: &Tx<'_>, project: &ProjectName) -> Result<i64> {
+    projects::owner_of(tx, project.as_str(), "features.images")
+}
+
+/// The ids of the profiles that an image names; none given: the profile `default`.
+fn profile_ids(tx: &Tx<'_>, project: &ProjectName, names: Option<&[String]>) -> Result<Vec<i64>> {
+    let owner = projects::owner_of(tx, project.as_str(), "features.profiles")?;
+    let default = [profiles::DEFAULT_NAME.to_owned()];
+    let names = names.unwrap_or(&default);
+    names
+        .iter()
+        .map(|name| {
+            profiles::find(tx, owner, name)?
+                .ok_or_else(|| Error::bad_request(format!("Profile '{name}' doesn't exist")))
+        })
+        .collect()
+}
+
+/// A stored time on the wire; one that never comes is 1970, as the reference answers.
+fn wire_time(time: Option<chrono::DateTime<chrono::Utc>>) -> Timestamp {
+    time.map_or_else(|| Timestamp::from_unix(0), Timestamp::from)
+}

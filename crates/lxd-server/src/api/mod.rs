@@ -3,6 +3,7 @@
 
 pub mod certificates;
 pub mod instances;
+pub mod images;
 pub mod internal;
 pub mod networks;
 pub mod operations;

@@ -1,0 +1,158 @@
+//! Plain web requests: image files on servers that speak no LXD (manual 3.3.3, "File on a remote web server").
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::Request;
+use hyper::client::conn::http1;
+use hyper::header::{HOST, HeaderMap, LOCATION};
+use hyper_util::rt::TokioIo;
+
+use crate::address::split_authority;
+use crate::connect::{Link, reason};
+use crate::{Error, Reply, Result, TlsSettings, proxy};
+
+/// Redirects that are followed, as Go's client does.
+const REDIRECTS: usize = 10;
+
+/// How long a server may take to connect and to send its headers.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// The parts of a URL.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Url {
+    tls: bool,
+    authority: String,
+    host: String,
+    port: u16,
+    path: String,
+}
+
+impl Url {
+    fn parse(text: &str) -> Result<Self> {
+        let bad = || Error::Local(format!("unsupported protocol scheme in {text:?}"));
+        let (tls, rest) = match text.split_once("://") {
+            Some(("http", rest)) => (false, rest),
+            Some(("https", rest)) => (true, rest),
+            _ => return Err(bad()),
+        };
+        if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return Err(bad());
+        }
+        let rest = rest.split('#').next().unwrap_or(rest);
+        let at = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(at);
+        let (host, port) = split_authority(authority).ok_or_else(bad)?;
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        let port = port.unwrap_or(if tls { 443 } else { 80 });
+        Ok(Self { tls, authority: authority.to_owned(), host, port, path })
+    }
+
+    /// The URL that a `Location` header names.
+    fn join(&self, location: &str) -> Result<Self> {
+        if location.contains("://") {
+            let next = Self::parse(location)?;
+            // What was fetched with TLS is not continued without.
+            if self.tls && !next.tls {
+                return Err(Error::Protocol(format!("Refused a redirect from https to {location:?}")));
+            }
+            return Ok(next);
+        }
+        let base = self.path.rsplit_once('/').map_or("", |(base, _)| base);
+        let path = if location.starts_with('/') { location.to_owned() } else { format!("{base}/{location}") };
+        Ok(Self { path, ..self.clone() })
+    }
+}
+
+/// Sends a request without a body (`GET`, `HEAD`) and follows redirects; the answer is that of the last server.
+///
+/// # Errors
+/// No http(s) URL, no connection, too many redirects.
+pub async fn fetch(method: &str, url: &str, headers: &HeaderMap) -> Result<Reply> {
+    let mut url_parts = Url::parse(url)?;
+    for _ in 0..=REDIRECTS {
+        let answer = tokio::time::timeout(ANSWER, once(method, &url_parts, headers)).await;
+        let reply = answer.map_err(|_| Error::Connect(format!("{method} {url:?}: timeout awaiting headers")))??;
+        let location = reply.headers.get(LOCATION).and_then(|value| value.to_str().ok());
+        match (reply.status, location) {
+            (301 | 302 | 303 | 307 | 308, Some(location)) => url_parts = url_parts.join(location)?,
+            _ => return Ok(reply),
+        }
+    }
+    Err(Error::Protocol(format!("{method} {url:?}: stopped after {REDIRECTS} redirects")))
+}
+
+async fn once(method: &str, url: &Url, headers: &HeaderMap) -> Result<Reply> {
+    let tcp = proxy::connect(&url.host, url.port).await?;
+    let _ = tcp.set_nodelay(true);
+    let link = if url.tls {
+        Link::Tls(Box::new(TlsSettings::default().handshake(&url.host, tcp).await?))
+    } else {
+        Link::Tcp(tcp)
+    };
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(512 * 1024)
+        .handshake(TokioIo::new(link))
+        .await
+        .map_err(Error::protocol)?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            // The requester sees the failure as an error of its own request.
+            tracing::debug!(%error, "a web connection ended");
+        }
+    });
+    let mut request = Request::builder().method(method).uri(&url.path).header(HOST, &url.authority);
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    let body = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();
+    let request = request.body(body).map_err(Error::protocol)?;
+    let response = sender.send_request(request).await.map_err(|error| Error::protocol(text(&error)))?;
+    let (parts, body) = response.into_parts();
+    Ok(Reply { status: parts.status.as_u16(), headers: parts.headers, body })
+}
+
+fn text(error: &hyper::Error) -> String {
+    use std::error::Error as _;
+    let cause = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+    cause.map_or_else(|| error.to_string(), reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_split() {
+        let url = Url::parse("http://[::1]:8080/a/b?c=d#e").unwrap();
+        assert_eq!((url.host.as_str(), url.port, url.path.as_str()), ("::1", 8080, "/a/b?c=d"));
+        assert_eq!(Url::parse("https://example").unwrap().port, 443);
+        assert_eq!(url.join("x").unwrap().path, "/a/x");
+        assert_eq!(url.join("/x").unwrap().path, "/x");
+        for bad in ["", "file:///etc/passwd", "http://", "ftp://x", "http://a b/", "http://a/\r\nX: y"] {
+            assert!(Url::parse(bad).is_err(), "{bad:?}");
+        }
+        assert!(Url::parse("https://a/").unwrap().join("http://a/").is_err());
+    }
+
+    #[tokio::test]
+    async fn redirects_are_followed() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = tokio::spawn(async move {
+            for answer in ["302 Found\r\nLocation: /next\r\nContent-Length: 0", "200 OK\r\nContent-Length: 2\r\nX-A: b"] {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = vec![0; 4096];
+                let length = stream.read(&mut request).await.unwrap();
+                assert!(request[..length].starts_with(b"GET /"));
+                stream.write_all(format!("HTTP/1.1 {answer}\r\n\r\nok").as_bytes()).await.unwrap();
+            }
+        });
+        let reply = fetch("GET", &format!("http://127.0.0.1:{port}/first"), &HeaderMap::new()).await.unwrap();
+        assert_eq!((reply.status, reply.header("x-a")), (200, "b"));
+        assert_eq!(&reply.bytes().await.unwrap()[..], b"ok");
+        server.await.unwrap();
+    }
+}

@@ -1,0 +1,101 @@
+//! `POST /1.0/images` with a JSON body: an image from a web server (manual 3.3.3, "File on a remote web server").
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue};
+use lxd_api::image::ImagesPost;
+use lxd_auth::Permit;
+use lxd_client::web;
+use lxd_image::Upload;
+use lxd_task::operation::Operation;
+use lxd_task::{OpHandle, OperationSpec};
+use lxd_types::arch::Architecture;
+use lxd_types::{Error, Result};
+
+use super::create::{self, UploadOptions};
+use crate::SharedCore;
+
+/// The version that web servers are told, that of the API that we speak.
+const VERSION: &str = "4.18";
+
+/// Starts to make an image as a JSON request describes it; the answer is the operation.
+///
+/// # Errors
+/// A source of an unknown or unsupported type.
+pub fn create_from_request(core: &SharedCore, permit: &Permit, post: ImagesPost) -> Result<Arc<Operation>> {
+    let source = post.source.clone();
+    match source.kind.as_str() {
+        "url" => {}
+        "image" => return Err(Error::not_implemented("Images of other servers are not supported yet")),
+        "instance" | "container" | "virtual-machine" | "snapshot" => {
+            return Err(Error::not_implemented("Publishing instances is not supported yet"));
+        }
+        // The reference's answer, status included.
+        _ => return Err(Error::internal("Invalid images JSON")),
+    }
+    let spec = OperationSpec::task("Downloading image", permit.project().as_str())
+        .by(permit.caller().requestor());
+    let (work, permit) = (core.clone(), permit.clone());
+    let options = UploadOptions {
+        filename: post.filename,
+        public: post.public,
+        auto_update: post.auto_update,
+        properties: post.properties,
+        fingerprint: String::new(),
+        aliases: post.aliases.into_iter().map(|alias| (alias.name, alias.description)).collect(),
+        profiles: (!post.profiles.is_empty()).then_some(post.profiles),
+        expiry: (!post.expires_at.is_never()).then(|| post.expires_at.0.to_utc()),
+        source: None,
+    };
+    Ok(core.operations.spawn(spec, move |op| async move {
+        download(&work, &permit, &op, &source.url, options).await
+    }))
+}
+
+async fn download(
+    core: &SharedCore,
+    permit: &Permit,
+    op: &OpHandle,
+    url: &str,
+    mut options: UploadOptions,
+) -> Result<()> {
+    if url.is_empty() {
+        return Err(Error::bad_request("Missing URL"));
+    }
+    let head = web::fetch("HEAD", url, &request_headers()?).await?;
+    let hash = head.header("lxd-image-hash").to_owned();
+    if hash.is_empty() {
+        return Err(Error::bad_request("Missing LXD-Image-Hash header"));
+    }
+    let file = head.header("lxd-image-url").to_owned();
+    if file.is_empty() {
+        return Err(Error::bad_request("Missing LXD-Image-URL header"));
+    }
+    let mut answer = web::fetch("GET", &file, &HeaderMap::new()).await?;
+    if answer.status != 200 {
+        return Err(Error::bad_request(format!("Unable to fetch {file:?}: {}", answer.status)));
+    }
+    let mut upload = Upload::new(&core.image_store);
+    while let Some(block) = answer.chunk().await? {
+        op.check()?;
+        upload.write(block).await?;
+    }
+    let received = upload.finish().await?;
+    if received.fingerprint.as_str() != hash {
+        let got = &received.fingerprint;
+        return Err(Error::bad_request(format!("Hash mismatch for {file:?}: {got} != {hash}")));
+    }
+    options.fingerprint = hash;
+    create::store(core, permit, op, received, options).await
+}
+
+fn request_headers() -> Result<HeaderMap> {
+    let native = Architecture::native().ok_or_else(|| Error::internal("The architecture of this host is unknown"))?;
+    let mut names = vec![native.to_string()];
+    names.extend(native.personalities().iter().map(ToString::to_string));
+    let mut headers = HeaderMap::new();
+    let names = HeaderValue::from_str(&names.join(", ")).map_err(|error| Error::internal(error.to_string()))?;
+    headers.insert("lxd-server-architectures", names);
+    headers.insert("lxd-server-version", HeaderValue::from_static(VERSION));
+    Ok(headers)
+}

@@ -1,0 +1,146 @@
+//! `?filter=` of lists (extension `api_filtering`): `FIELD eq VALUE and not FIELD ne "A VALUE" …` over the JSON of
+//! the objects. Fields are members, those of members behind dots (`properties.os`). Clauses are taken from left to
+//! right, as the reference does.
+
+use lxd_types::{Error, Result};
+use serde::Serialize;
+use serde_json::Value;
+
+/// A parsed filter; the empty one lets everything pass.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Filter {
+    clauses: Vec<Clause>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Clause {
+    or: bool,
+    not: bool,
+    field: String,
+    equal: bool,
+    value: String,
+}
+
+impl Filter {
+    /// Parses the text of the parameter.
+    ///
+    /// # Errors
+    /// The reference's words and status.
+    pub fn parse(text: &str) -> Result<Self> {
+        let invalid = |why: &str| Error::internal(format!("Invalid filter: {why}"));
+        let mut words = words(text).into_iter().peekable();
+        let mut clauses = Vec::new();
+        let mut or = false;
+        while words.peek().is_some() {
+            let not = words.next_if(|word| word.eq_ignore_ascii_case("not")).is_some();
+            let field = words.next().ok_or_else(|| invalid("clause has no field"))?;
+            let operator = words.next().ok_or_else(|| invalid("clause has no operator"))?;
+            let equal = match operator.as_str() {
+                "eq" => true,
+                "ne" => false,
+                other => return Err(invalid(&format!("unknown operator {other:?}"))),
+            };
+            let value = words.next().ok_or_else(|| invalid("clause has no value"))?;
+            clauses.push(Clause { or, not, field, equal, value });
+            or = match words.next().as_deref() {
+                None | Some("and") => false,
+                Some("or") => true,
+                Some(other) => return Err(invalid(&format!("unknown logical operator {other:?}"))),
+            };
+        }
+        Ok(Self { clauses })
+    }
+
+    /// Whether an object passes.
+    ///
+    /// # Errors
+    /// The object has no JSON.
+    pub fn matches(&self, object: &impl Serialize) -> Result<bool> {
+        if self.clauses.is_empty() {
+            return Ok(true);
+        }
+        let object = serde_json::to_value(object).map_err(|error| Error::internal(error.to_string()))?;
+        Ok(self.clauses.iter().enumerate().fold(true, |passed, (at, clause)| {
+            let fits = clause.fits(&object);
+            match (at, clause.or) {
+                (0, _) => fits,
+                (_, true) => passed || fits,
+                (_, false) => passed && fits,
+            }
+        }))
+    }
+}
+
+impl Clause {
+    fn fits(&self, object: &Value) -> bool {
+        let equal = member(object, &self.field).is_some_and(|value| match value {
+            Value::String(text) => text == &self.value,
+            Value::Null => false,
+            other => serde_json::from_str::<Value>(&self.value).is_ok_and(|value| value == *other),
+        });
+        (equal == self.equal) != self.not
+    }
+}
+
+/// The member at a path; keys of maps may contain dots themselves.
+fn member<'v>(object: &'v Value, path: &str) -> Option<&'v Value> {
+    if let Some(found) = object.get(path) {
+        return Some(found);
+    }
+    path.match_indices('.').find_map(|(at, _)| member(object.get(&path[..at])?, &path[at + 1..]))
+}
+
+/// Splits at blanks; double quotes hold a value together.
+fn words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    let (mut quoted, mut begun) = (false, false);
+    for c in text.chars() {
+        match c {
+            '"' => (quoted, begun) = (!quoted, true),
+            c if c.is_whitespace() && !quoted => {
+                if begun {
+                    words.push(std::mem::take(&mut word));
+                    begun = false;
+                }
+            }
+            c => {
+                word.push(c);
+                begun = true;
+            }
+        }
+    }
+    if begun {
+        words.push(word);
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn clauses_are_taken_from_left_to_right() {
+        let object = json!({"name": "a b", "public": true, "properties": {"os": "X", "a.b": "c"}});
+        for (text, passes) in [
+            ("", true),
+            ("name eq \"a b\"", true),
+            ("public eq true", true),
+            ("public eq false", false),
+            ("not public eq false and properties.os eq X", true),
+            ("properties.a.b eq c", true),
+            ("properties.os ne X or name ne z", true),
+            ("missing eq x", false),
+            ("missing ne x", true),
+        ] {
+            assert_eq!(Filter::parse(text).unwrap().matches(&object).unwrap(), passes, "{text}");
+        }
+        let error = Filter::parse("foo").unwrap_err();
+        assert_eq!(error.chain(), "Invalid filter: clause has no operator");
+        for bad in ["a eq", "a lt b", "a eq b xor c eq d"] {
+            assert!(Filter::parse(bad).is_err(), "{bad}");
+        }
+    }
+}
