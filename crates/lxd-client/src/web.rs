@@ -73,7 +73,8 @@ pub async fn fetch(method: &str, url: &str, headers: &HeaderMap) -> Result<Reply
     let mut url_parts = Url::parse(url)?;
     for _ in 0..=REDIRECTS {
         let answer = tokio::time::timeout(ANSWER, once(method, &url_parts, headers)).await;
-        let reply = answer.map_err(|_| Error::Connect(format!("{method} {url:?}: timeout awaiting headers")))??;
+        let reply =
+            answer.map_err(|_| Error::Connect(format!("{method} {url:?}: timeout awaiting headers")))??;
         let location = reply.headers.get(LOCATION).and_then(|value| value.to_str().ok());
         match (reply.status, location) {
             (301 | 302 | 303 | 307 | 308, Some(location)) => url_parts = url_parts.join(location)?,
@@ -142,7 +143,9 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let server = tokio::spawn(async move {
-            for answer in ["302 Found\r\nLocation: /next\r\nContent-Length: 0", "200 OK\r\nContent-Length: 2\r\nX-A: b"] {
+            for answer in
+                ["302 Found\r\nLocation: /next\r\nContent-Length: 0", "200 OK\r\nContent-Length: 2\r\nX-A: b"]
+            {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 let mut request = vec![0; 4096];
                 let length = stream.read(&mut request).await.unwrap();

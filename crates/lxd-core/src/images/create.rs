@@ -106,8 +106,8 @@ pub fn create_from_upload(
     upload: ImageUpload,
     mut options: UploadOptions,
 ) -> Arc<Operation> {
-    let spec = OperationSpec::task("Downloading image", permit.project().as_str())
-        .by(permit.caller().requestor());
+    let spec =
+        OperationSpec::task("Downloading image", permit.project().as_str()).by(permit.caller().requestor());
     let (work, permit) = (core.clone(), permit.clone());
     core.operations.spawn(spec, move |op| async move {
         if upload.split && !upload.filename.is_empty() {

@@ -29,7 +29,8 @@ pub async fn export(core: &Core, caller: &Caller, view: View, prefix: &str) -> R
     let fingerprint: Fingerprint = row.fingerprint.parse()?;
     let (store, wanted) = (core.image_store.clone(), fingerprint.clone());
     let parts = tokio::task::spawn_blocking(move || export_parts(&store, &wanted)).await;
-    let parts = parts.map_err(|panic| Error::with_source(Kind::Internal, "Opening an image panicked", panic))??;
+    let parts =
+        parts.map_err(|panic| Error::with_source(Kind::Internal, "Opening an image panicked", panic))??;
     let event = Lifecycle::new("image-retrieved", url_of(fingerprint.as_str())).in_project(&project);
     core.tell(caller, event);
     Ok(Export { parts, uploaded: row.uploaded })

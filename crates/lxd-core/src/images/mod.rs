@@ -16,9 +16,7 @@ use lxd_db::{Tx, profiles, projects};
 use lxd_types::names::ProjectName;
 use lxd_types::{Error, Result};
 
-pub use aliases::{
-    create_alias, delete_alias, get_alias, list_aliases, rename_alias, update_alias,
-};
+pub use aliases::{create_alias, delete_alias, get_alias, list_aliases, rename_alias, update_alias};
 pub use create::{ImageUpload, UploadOptions, create_from_upload};
 pub use delete::{delete, undo_create};
 pub use export::{Export, export};

@@ -53,7 +53,11 @@ pub fn view_with_secret(
             && operation.project() == project.as_str()
             && prefix.len() >= 12
             && image.is_some_and(|url| url.starts_with(&url_of(prefix)))
-            && shown.metadata.get("secret").and_then(|value| value.as_str()).is_some_and(|text| same(text, secret))
+            && shown
+                .metadata
+                .get("secret")
+                .and_then(|value| value.as_str())
+                .is_some_and(|text| same(text, secret))
     };
     let Some(operation) = core.operations.list(fits).into_iter().next() else { return view };
     if spend {

@@ -33,8 +33,8 @@ pub fn create_from_request(core: &SharedCore, permit: &Permit, post: ImagesPost)
         // The reference's answer, status included.
         _ => return Err(Error::internal("Invalid images JSON")),
     }
-    let spec = OperationSpec::task("Downloading image", permit.project().as_str())
-        .by(permit.caller().requestor());
+    let spec =
+        OperationSpec::task("Downloading image", permit.project().as_str()).by(permit.caller().requestor());
     let (work, permit) = (core.clone(), permit.clone());
     let options = UploadOptions {
         filename: post.filename,
@@ -47,9 +47,9 @@ pub fn create_from_request(core: &SharedCore, permit: &Permit, post: ImagesPost)
         expiry: (!post.expires_at.is_never()).then(|| post.expires_at.0.to_utc()),
         source: None,
     };
-    Ok(core.operations.spawn(spec, move |op| async move {
-        download(&work, &permit, &op, &source.url, options).await
-    }))
+    Ok(core
+        .operations
+        .spawn(spec, move |op| async move { download(&work, &permit, &op, &source.url, options).await }))
 }
 
 async fn download(
@@ -90,11 +90,13 @@ async fn download(
 }
 
 fn request_headers() -> Result<HeaderMap> {
-    let native = Architecture::native().ok_or_else(|| Error::internal("The architecture of this host is unknown"))?;
+    let native =
+        Architecture::native().ok_or_else(|| Error::internal("The architecture of this host is unknown"))?;
     let mut names = vec![native.to_string()];
     names.extend(native.personalities().iter().map(ToString::to_string));
     let mut headers = HeaderMap::new();
-    let names = HeaderValue::from_str(&names.join(", ")).map_err(|error| Error::internal(error.to_string()))?;
+    let names =
+        HeaderValue::from_str(&names.join(", ")).map_err(|error| Error::internal(error.to_string()))?;
     headers.insert("lxd-server-architectures", names);
     headers.insert("lxd-server-version", HeaderValue::from_static(VERSION));
     Ok(headers)

@@ -2,8 +2,8 @@
 //! handlers.
 
 pub mod certificates;
-pub mod instances;
 pub mod images;
+pub mod instances;
 pub mod internal;
 pub mod networks;
 pub mod operations;

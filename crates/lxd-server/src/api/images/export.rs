@@ -28,7 +28,10 @@ pub async fn get(cx: Ctx) -> Result<Reply> {
     Reply::stream(&content_type, form(&boundary, parts)?)
 }
 
-fn form(boundary: &str, parts: Vec<ExportPart>) -> Result<impl Stream<Item = io::Result<Bytes>> + Send + use<>> {
+fn form(
+    boundary: &str,
+    parts: Vec<ExportPart>,
+) -> Result<impl Stream<Item = io::Result<Bytes>> + Send + use<>> {
     let mut pieces = Vec::new();
     for (at, part) in parts.into_iter().enumerate() {
         let head = form_head(boundary, at == 0, &part).map_err(|error| Error::internal(error.to_string()))?;
