@@ -4,6 +4,7 @@
 //! (see `ARCHITECTURE.md`). [`Db`] is the handle; query functions take a [`Tx`] and ids or names. They know no
 //! permissions and have no effect but SQL, and no other crate contains SQL.
 
+mod activate;
 pub mod architecture;
 pub mod certificates;
 pub mod config;
@@ -36,6 +37,7 @@ mod time;
 mod tx;
 mod worker;
 
+pub use activate::needs_daemon;
 pub use db::{Db, DbStats};
 pub use open::check_foreign;
 pub use schema::{GLOBAL_VERSION, LOCAL_VERSION};

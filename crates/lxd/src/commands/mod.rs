@@ -1,15 +1,55 @@
 //! The commands of `lxd` besides the daemon itself, one file each.
 
+mod activateifneeded;
+mod shutdown;
+mod sql;
+mod table;
+mod waitready;
+
+use std::future::Future;
+
 use clap::Subcommand;
-use lxd_types::Result;
+use lxd_types::error::Context;
+use lxd_types::{Error, Result};
 
 use crate::cli::Globals;
 
 /// A command.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
+    /// Check if LXD should be started
+    #[command(long_about = "Check if LXD should be started\n\n\
+        This command will check if LXD has any auto-started instances,\n\
+        instances which were running prior to LXD's last shutdown or if it's\n\
+        configured to listen on the network address.\n\n\
+        If at least one of those is true, then a connection will be attempted to the\n\
+        LXD socket which will cause a socket-activated LXD to be spawned.")]
+    Activateifneeded,
+    /// Replaced by "lxd recover"
+    #[command(hide = true)]
+    Import {
+        /// Ignored
+        #[arg(hide = true)]
+        name: Vec<String>,
+    },
+    /// Tell LXD to shutdown all containers and exit
+    #[command(long_about = "Tell LXD to shutdown all containers and exit\n\n\
+        This will tell LXD to start a clean shutdown of all containers,\n\
+        followed by having itself shutdown and exit.\n\n\
+        This can take quite a while as containers can take a long time to\n\
+        shutdown, especially if a non-standard timeout was configured for them.")]
+    Shutdown(shutdown::Shutdown),
+    /// Execute a SQL query against the LXD local or global database
+    #[command(hide = true, long_about = sql::ABOUT)]
+    Sql(sql::Sql),
     /// Show the server version
     Version,
+    /// Wait for LXD to be ready to process requests
+    #[command(long_about = "Wait for LXD to be ready to process requests\n\n\
+        This command will block until LXD is reachable over its REST API and\n\
+        is done with early start tasks like re-starting previously started\n\
+        containers.")]
+    Waitready(waitready::Waitready),
 }
 
 /// Runs a command.
@@ -18,7 +58,23 @@ pub enum Command {
 /// As the command says.
 pub fn run(command: Command, _globals: &Globals) -> Result<()> {
     match command {
-        Command::Version => println!("{}", lxd_api::API_LEVEL),
+        Command::Activateifneeded => wait(activateifneeded::run()),
+        Command::Import { .. } => Err(Error::bad_request("Command has been replaced with \"lxd recover\"")),
+        Command::Shutdown(flags) => wait(shutdown::run(flags)),
+        Command::Sql(flags) => wait(sql::run(flags)),
+        Command::Version => {
+            println!("{}", lxd_api::API_LEVEL);
+            Ok(())
+        }
+        Command::Waitready(flags) => wait(waitready::run(flags)),
     }
-    Ok(())
+}
+
+/// Runs a command's future; commands need no threads.
+fn wait(work: impl Future<Output = Result<()>>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("Failed to start the runtime")?;
+    runtime.block_on(work)
 }

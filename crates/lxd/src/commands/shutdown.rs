@@ -1,0 +1,46 @@
+//! `lxd shutdown`: stops all instances, then the daemon, and waits for its end.
+
+use std::time::Duration;
+
+use clap::Args;
+use lxd_client::{Call, Client};
+use lxd_types::{Error, Kind, Result};
+
+/// Pause between two looks whether the daemon is gone.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Flags of `lxd shutdown`.
+#[derive(Args, Clone, Debug)]
+pub struct Shutdown {
+    /// Force shutdown instead of waiting for running operations to finish
+    #[arg(short, long)]
+    force: bool,
+    /// Number of seconds to wait before giving up
+    #[arg(short, long, default_value_t = 0, hide_default_value = true)]
+    timeout: u64,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// No daemon runs, it refuses, or it has not ended in time (then it goes on ending).
+pub async fn run(flags: Shutdown) -> Result<()> {
+    let work = end(flags.force);
+    if flags.timeout == 0 {
+        return work.await;
+    }
+    tokio::time::timeout(Duration::from_secs(flags.timeout), work).await.unwrap_or_else(|_| {
+        Err(Error::new(Kind::Unavailable, format!("LXD still running after {}s timeout", flags.timeout)))
+    })
+}
+
+async fn end(force: bool) -> Result<()> {
+    let client = Client::local();
+    let path = format!("/internal/shutdown?force={force}");
+    client.send::<()>("PUT", &path, None).await?;
+    // The daemon has answered and goes: nobody listens any more when it is gone.
+    while Client::local().envelope(Call::new("GET", "/")).await.is_ok() {
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
+}
