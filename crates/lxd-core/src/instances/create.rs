@@ -101,11 +101,21 @@ async fn parse(core: &SharedCore, permit: &Permit, post: InstancesPost) -> Resul
         architecture,
         ephemeral: post.ephemeral,
         description: post.description,
-        config: without_empty(post.config),
+        config: with_type(&post.instance_type, without_empty(post.config))?,
         devices: post.devices,
         profiles,
         source,
     })
+}
+
+/// The keys of the request over the limits of the instance type that it names.
+fn with_type(name: &str, config: Config) -> Result<Config> {
+    let mut all = match name {
+        "" => Config::new(),
+        name => lxd_instance::instance_type::limits(name)?,
+    };
+    all.extend(config);
+    Ok(all)
 }
 
 fn without_empty(config: Config) -> Config {
