@@ -1,3 +1,7 @@
-//! lxc
+//! `lxc`, the command line client.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lxc::run(std::env::args().skip(1).collect())
+}

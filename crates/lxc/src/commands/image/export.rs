@@ -1,0 +1,102 @@
+//! `lxc image export`
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use lxd_client::{Call, Reply};
+use tokio::io::AsyncWriteExt;
+
+use crate::cli::{Matches, Spec, switch};
+use crate::commands::init::find_image;
+use crate::cx::Cx;
+use crate::{multipart, upload};
+
+/// The command.
+pub static SPEC: Spec = Spec {
+    name: "export",
+    args: "[<remote>:]<image> [<target>]",
+    about: "Fetch the files of an image",
+    long: "The target is a directory or a file name; without one the files go to the current directory.
+An image of one file becomes TARGET.EXTENSION, one of two files TARGET.EXTENSION and TARGET.root.",
+    flags: &[switch("vm", "Virtual machine image")],
+    count: (1, 2),
+    run: Some(|cx, m| Box::pin(run(cx, m))),
+    ..Spec::NEW
+};
+
+async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
+    let (client, name) = super::readable(cx, matches.arg(0))?;
+    let image = find_image(&client, &name).await?;
+    let target = if matches.args.len() > 1 { matches.arg(1) } else { "." };
+    if target.ends_with('/') && !Path::new(target).is_dir() {
+        bail!("open {target}: is a directory");
+    }
+    let reply =
+        client.stream(Call::new("GET", &format!("{}/export", super::path(&image.fingerprint)))).await?;
+    let kind = reply.header("content-type").to_owned();
+    if kind.starts_with("multipart/form-data") {
+        two_files(reply, &kind, target).await?;
+    } else {
+        one_file(reply, target).await?;
+    }
+    if !cx.quiet {
+        println!("Image exported successfully!");
+    }
+    Ok(())
+}
+
+/// `FINGERPRINT.tar.gz` of the header `Content-Disposition`.
+fn file_name(disposition: &str) -> String {
+    let name = disposition.split("filename=").nth(1).unwrap_or_default();
+    let name = name.split(';').next().unwrap_or_default().trim().trim_matches('"');
+    // Only the last part: the server must not choose the directory.
+    Path::new(name)
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_else(|| "image".into())
+}
+
+/// Where a file goes: into the directory, or under the given name with the file's extension.
+fn place(target: &str, file: &str, suffix: Option<&str>) -> PathBuf {
+    let path = Path::new(target);
+    if path.is_dir() {
+        return path.join(file);
+    }
+    if let Some(suffix) = suffix {
+        return PathBuf::from(format!("{target}{suffix}"));
+    }
+    let extension = file.split_once('.').map_or(String::new(), |(_, rest)| format!(".{rest}"));
+    PathBuf::from(format!("{target}{extension}"))
+}
+
+async fn create(path: &Path) -> Result<tokio::fs::File> {
+    let file = tokio::fs::File::create(path).await;
+    file.map_err(|error| anyhow::anyhow!("open {}: {}", path.display(), upload::reason(&error)))
+}
+
+async fn one_file(mut reply: Reply, target: &str) -> Result<()> {
+    let path = place(target, &file_name(reply.header("content-disposition")), None);
+    let mut file = create(&path).await?;
+    while let Some(piece) = reply.chunk().await? {
+        file.write_all(&piece).await.with_context(|| path.display().to_string())?;
+    }
+    file.flush().await?;
+    Ok(())
+}
+
+async fn two_files(reply: Reply, kind: &str, target: &str) -> Result<()> {
+    let boundary = kind.split("boundary=").nth(1).unwrap_or_default().trim_matches('"').to_owned();
+    let mut parts = multipart::Parts::new(reply, &boundary);
+    let mut index = 0;
+    while let Some(headers) = parts.next_part().await? {
+        let suffix = if index == 0 { None } else { Some(".root") };
+        let path = place(target, &file_name(&headers), suffix);
+        let mut file = create(&path).await?;
+        while let Some(piece) = parts.chunk().await? {
+            file.write_all(&piece).await.with_context(|| path.display().to_string())?;
+        }
+        file.flush().await?;
+        index += 1;
+    }
+    Ok(())
+}

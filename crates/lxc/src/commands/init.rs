@@ -1,0 +1,258 @@
+//! `lxc init`, and the making of instances for `lxc launch`.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use lxd_api::image::{Image, ImageAliasesEntry};
+use lxd_api::instance::{InstancePut, InstanceSource, InstancesPost};
+use lxd_api::network::Network;
+use lxd_api::profile::Profile;
+use lxd_api::storage_pool::StoragePool;
+use lxd_client::{Client, encode};
+
+use crate::cli::{Flag, Matches, Spec, list, switch, usage, value};
+use crate::cx::Cx;
+use crate::{editor, follow, keyvalue, stdin};
+
+/// Flags of `init` and `launch`.
+pub const FLAGS: &[Flag] = &[
+    list("config", "key=value for the new instance").short('c'),
+    list("device", "device,key=value for the new instance").short('d'),
+    switch("empty", "Make an instance without an image"),
+    switch("ephemeral", "Delete the instance when it stops").short('e'),
+    value("network", "Network for the new instance").short('n'),
+    switch("no-profiles", "Without profiles"),
+    list("profile", "Profile of the new instance").short('p'),
+    value("storage", "Storage pool").short('s'),
+    value("target", "Name of the cluster member"),
+    value("type", "Instance type, as clouds name it").short('t'),
+    switch("vm", "Make a virtual machine"),
+];
+
+/// The command.
+pub static SPEC: Spec = Spec {
+    name: "init",
+    aliases: &["create"],
+    args: "[<remote>:]<image> [<remote>:][<name>]",
+    about: "Make an instance without starting it",
+    examples: "  lxc init ubuntu:22.04 u1\n\n  lxc init ubuntu:22.04 u1 < config.yaml\n      With the configuration of a file.",
+    flags: FLAGS,
+    count: (0, 2),
+    run: Some(|cx, matches| Box::pin(run(cx, matches))),
+    ..Spec::NEW
+};
+
+async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
+    create(cx, matches).await.map(drop)
+}
+
+/// Makes the instance; `None` when only the usage was printed.
+///
+/// # Errors
+/// The server's, or a wrong argument.
+pub async fn create(cx: &Cx, matches: &Matches) -> Result<Option<(Client, String)>> {
+    if matches.args.is_empty() && !matches.is("empty") {
+        eprint!("{}", usage(matches));
+        return Ok(None);
+    }
+    if matches.is("empty") && matches.args.len() > 1 {
+        bail!("--empty cannot be combined with an image name");
+    }
+    let file: InstancePut =
+        if stdin::is_terminal() { InstancePut::default() } else { editor::from_yaml(&stdin::read_all()?)? };
+
+    let (image, place) =
+        if matches.is("empty") { ("", matches.arg(0)) } else { (matches.arg(0), matches.arg(1)) };
+    let (image_remote, image_name) = cx.split(image)?;
+    // Without a target remote the instance is made where the image is, if that is an instance server.
+    let (remote, name) = if place.contains(':') || image.is_empty() || !image.contains(':') {
+        cx.split(place)?
+    } else {
+        let source = cx.remote(&image_remote)?;
+        let remote =
+            if source.public || source.is_image_server() { cx.split("")?.0 } else { image_remote.clone() };
+        (remote, place.to_owned())
+    };
+    let client = cx.client(&remote)?.with_target(matches.value("target"));
+    if !cx.quiet {
+        if name.is_empty() { println!("Creating the instance") } else { println!("Creating {name}") }
+    }
+
+    let mut request = from_file(file);
+    request.name.clone_from(&name);
+    request.kind = if matches.is("vm") { "virtual-machine" } else { "container" }.to_owned();
+    request.instance_type = matches.value("type").to_owned();
+    request.ephemeral = matches.is("ephemeral") || request.ephemeral;
+    profiles(matches, &mut request);
+    for pair in matches.list("config") {
+        let (key, value) = keyvalue::pair(pair)?;
+        request.config.insert(key.to_owned(), value.to_owned());
+    }
+    devices(&client, matches, &mut request).await?;
+    request.source = if matches.is("empty") {
+        InstanceSource { kind: "none".into(), ..InstanceSource::default() }
+    } else {
+        source(cx, &image_remote, &image_name, &remote, &request.kind).await?
+    };
+    // Absent profiles mean "default"; an empty list means none.
+    let mut body = serde_json::to_value(&request)?;
+    if !matches.is("no-profiles") && request.profiles.is_empty() {
+        body["profiles"] = serde_json::Value::Null;
+    }
+
+    let mut operation = client.start("POST", "/1.0/instances", Some(&body)).await?;
+    follow::wait(cx, &mut operation, "Retrieving image").await?;
+    let name = if name.is_empty() {
+        let made = made_name(&operation.state)
+            .context("didn't get any affected image, instance or snapshot from server")?;
+        println!("Instance name is: {made}");
+        made
+    } else {
+        name
+    };
+    Ok(Some((client, name)))
+}
+
+fn from_file(file: InstancePut) -> InstancesPost {
+    InstancesPost {
+        architecture: file.architecture,
+        config: file.config,
+        devices: file.devices,
+        ephemeral: file.ephemeral,
+        profiles: file.profiles,
+        stateful: file.stateful,
+        description: file.description,
+        ..InstancesPost::default()
+    }
+}
+
+fn profiles(matches: &Matches, request: &mut InstancesPost) {
+    if matches.is("no-profiles") {
+        request.profiles = Vec::new();
+    } else if matches.given("profile") {
+        request.profiles = matches.list("profile").to_vec();
+    }
+}
+
+/// The name that the server chose, from the operation's resources.
+fn made_name(operation: &lxd_api::operation::Operation) -> Option<String> {
+    let url =
+        operation.resources.get("instances").or_else(|| operation.resources.get("containers"))?.first()?;
+    url.split('?').next()?.rsplit('/').next().map(str::to_owned)
+}
+
+/// Devices from `--network`, `--storage` and `--device`.
+async fn devices(client: &Client, matches: &Matches, request: &mut InstancesPost) -> Result<()> {
+    if matches.given("network") {
+        let name = matches.value("network");
+        let network: Network = client
+            .get(&format!("/1.0/networks/{}", encode(name)))
+            .await
+            .with_context(|| format!("Failed loading network {name:?}"))?;
+        let device = if network.managed && network.kind == "bridge" {
+            [("name", "eth0"), ("type", "nic"), ("network", name)].to_vec()
+        } else {
+            let nictype = if network.kind == "bridge" { "bridged" } else { "macvlan" };
+            [("name", "eth0"), ("type", "nic"), ("nictype", nictype), ("parent", name)].to_vec()
+        };
+        request.devices.insert("eth0".into(), map(&device));
+    }
+    if matches.given("storage") {
+        let name = matches.value("storage");
+        client
+            .get::<StoragePool>(&format!("/1.0/storage-pools/{}", encode(name)))
+            .await
+            .with_context(|| format!("Failed loading storage pool {name:?}"))?;
+        request.devices.insert("root".into(), map(&[("type", "disk"), ("path", "/"), ("pool", name)]));
+    }
+    overrides(client, matches, request).await
+}
+
+fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+/// `--device NAME,KEY=VALUE` changes a device of a profile or adds to one given before.
+async fn overrides(client: &Client, matches: &Matches, request: &mut InstancesPost) -> Result<()> {
+    let mut inherited: Option<lxd_api::DeviceMap> = None;
+    for word in matches.list("device") {
+        let Some((name, pair)) = word.split_once(',') else {
+            bail!("Bad device override syntax, expecting <device>,<key>=<value>: {word}");
+        };
+        let (key, value) = keyvalue::pair(pair)?;
+        if !request.devices.contains_key(name) && inherited.is_none() {
+            inherited = Some(profile_devices(client, request, matches.is("no-profiles")).await?);
+        }
+        if !request.devices.contains_key(name) && key != "type" {
+            let found = inherited.as_ref().and_then(|devices| devices.get(name));
+            let Some(device) = found else {
+                bail!("Cannot override config for device {name:?}: Device not found in profile devices");
+            };
+            request.devices.insert(name.to_owned(), device.clone());
+        }
+        request.devices.entry(name.to_owned()).or_default().insert(key.to_owned(), value.to_owned());
+    }
+    Ok(())
+}
+
+async fn profile_devices(client: &Client, request: &InstancesPost, none: bool) -> Result<lxd_api::DeviceMap> {
+    let default = vec!["default".to_owned()];
+    let names = if request.profiles.is_empty() && !none { &default } else { &request.profiles };
+    let mut devices = lxd_api::DeviceMap::new();
+    for name in names {
+        let profile: Profile = client
+            .get(&format!("/1.0/profiles/{}", encode(name)))
+            .await
+            .with_context(|| format!("Failed loading profile {name:?}"))?;
+        devices.extend(profile.devices);
+    }
+    Ok(devices)
+}
+
+/// Where the image comes from.
+async fn source(cx: &Cx, remote: &str, name: &str, target: &str, kind: &str) -> Result<InstanceSource> {
+    let server = cx.remote(remote)?;
+    let mut source = InstanceSource { kind: "image".into(), ..InstanceSource::default() };
+    if server.is_image_server() {
+        source.mode = "pull".into();
+        source.server = server.addr;
+        source.protocol = server.protocol;
+        source.alias = if name.is_empty() { "default".into() } else { name.to_owned() };
+        return Ok(source);
+    }
+    let client = cx.image_client(remote)?;
+    let name = if name.is_empty() { "default" } else { name };
+    let image = find_image(&client, name).await?;
+    if image.kind != kind && !image.kind.is_empty() {
+        if kind == "virtual-machine" {
+            bail!("Asked for a VM but image is of type container");
+        }
+        bail!("Asked for a container but image is of type virtual-machine");
+    }
+    source.fingerprint = image.fingerprint.clone();
+    if remote != target {
+        source.mode = "pull".into();
+        source.server = server.addr;
+        source.protocol = "lxd".into();
+        source.certificate =
+            std::fs::read_to_string(cx.conf().server_certificate(remote)).unwrap_or_default();
+        if !image.public {
+            source.secret = super::image::secret(&client, &image.fingerprint).await?;
+        }
+    }
+    Ok(source)
+}
+
+/// An image by alias or fingerprint (or the beginning of one).
+///
+/// # Errors
+/// There is no such image.
+pub async fn find_image(client: &Client, name: &str) -> Result<Image> {
+    let fingerprint =
+        match client.get::<ImageAliasesEntry>(&format!("/1.0/images/aliases/{}", encode(name))).await {
+            Ok(alias) => alias.target,
+            Err(error) if error.is_not_found() => name.to_owned(),
+            Err(error) => return Err(error.into()),
+        };
+    Ok(client.get(&format!("/1.0/images/{}", encode(&fingerprint))).await?)
+}

@@ -1,0 +1,127 @@
+//! `lxc list`
+
+use anyhow::{Result, bail};
+use lxd_api::instance::{Instance, InstanceFull};
+use lxd_api::server::Server;
+use serde_json::Value;
+
+use super::list_columns::{self, Column};
+use super::list_filter::Filter;
+use crate::cli::{FORMAT, Matches, Spec, switch, value};
+use crate::cx::Cx;
+use crate::output::Listing;
+
+/// The command.
+pub static SPEC: Spec = Spec {
+    name: "list",
+    aliases: &["ls"],
+    args: "[<remote>:] [<filter>...]",
+    about: "Print a table of instances, with filters",
+    long: "Filters must all hold: the beginning or a regular expression of the name, key=value of the
+configuration (each part of the key may be shortened), or one of architecture=, ipv4=, ipv6=,
+location=, name=, project=, status=, type= with values separated by commas.
+
+Columns: 4 IPv4, 6 IPv6, a architecture, b storage pool, c creation date, d description, D disk use,
+e project, f base image (short), F base image (long), l last use, L location, m memory use,
+M memory use in %, n name, N number of processes, p PID, P profiles, s state, S number of snapshots,
+t type, u CPU use in seconds; or KEY[:NAME][:MAXWIDTH] with a key of the configuration, or
+devices:NAME.KEY for one of a device.",
+    examples: "  lxc list -c nFs46,volatile.eth0.hwaddr:MAC,config:image.os
+  lxc list -c ns,user.comment:comment",
+    flags: &[
+        switch("all-projects", "Instances of all projects"),
+        value("columns", "Columns").short('c').or("ns46tSL"),
+        switch("fast", "Only columns that are cheap to get (same as --columns=nsacPt)"),
+        FORMAT,
+    ],
+    run: Some(|cx, matches| Box::pin(run(cx, matches))),
+    ..Spec::NEW
+};
+
+async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
+    if matches.is("all-projects") && cx.project.is_some() {
+        bail!("Can't specify --project with --all-projects");
+    }
+    let (remote, filters) = remote_and_filters(cx, matches)?;
+    let client = cx.client(&remote)?;
+    let format = matches.value("format");
+    if !["csv", "json", "table", "yaml", "compact"].contains(&format) {
+        bail!("Invalid format {format:?}");
+    }
+    let clustered = if wants_location(matches) {
+        client.get::<Server>("/1.0").await?.environment.server_clustered
+    } else {
+        false
+    };
+    let columns = columns(matches, clustered)?;
+    let filters: Vec<Filter> = filters.iter().map(|text| Filter::parse(text)).collect::<Result<_>>()?;
+
+    let full = columns.iter().any(|column| column.needs_state)
+        || matches!(format, "json" | "yaml") && !matches.is("fast");
+    let full = full || filters.iter().any(Filter::needs_state);
+    let mut path = format!("/1.0/instances?recursion={}", if full { 2 } else { 1 });
+    if matches.is("all-projects") {
+        path.push_str("&all-projects=true");
+    }
+    let raw: Value = client.send::<()>("GET", &path, None).await?;
+    let raw: Vec<Value> = raw.as_array().cloned().unwrap_or_default();
+    let mut kept: Vec<(Value, InstanceFull)> = Vec::new();
+    for value in raw {
+        let instance: InstanceFull = lxd_api::from_value(value.clone())?;
+        if filters.iter().all(|filter| filter.holds(&instance)) {
+            kept.push((value, instance));
+        }
+    }
+    print(&columns, format, kept, full)
+}
+
+fn print(columns: &[Column], format: &str, kept: Vec<(Value, InstanceFull)>, full: bool) -> Result<()> {
+    let mut listing = Listing::new(columns.iter().map(|column| column.title.clone()));
+    for (_, instance) in &kept {
+        listing.row(columns.iter().map(|column| column.cell(instance)));
+    }
+    listing.sort();
+    let (raw, typed): (Vec<Value>, Vec<InstanceFull>) = kept.into_iter().unzip();
+    if full {
+        return listing.print(format, &Value::Array(raw), &typed);
+    }
+    let plain: Vec<Instance> = raw.iter().cloned().map(lxd_api::from_value).collect::<Result<_, _>>()?;
+    listing.print(format, &Value::Array(raw), &plain)
+}
+
+/// The first argument may be a remote; all others are filters.
+fn remote_and_filters(cx: &Cx, matches: &Matches) -> Result<(String, Vec<String>)> {
+    let Some(first) = matches.args.first() else { return Ok((cx.split("")?.0, Vec::new())) };
+    let mut filters = matches.args.clone();
+    if first.contains(':') && !first.contains('=') {
+        let (remote, name) = cx.split(first)?;
+        filters.remove(0);
+        if !name.is_empty() {
+            filters.insert(0, name);
+        }
+        return Ok((remote, filters));
+    }
+    Ok((cx.split("")?.0, filters))
+}
+
+fn wants_location(matches: &Matches) -> bool {
+    let given = matches.given("columns");
+    given && matches.value("columns").split(',').any(|part| !list_columns::is_key(part) && part.contains('L'))
+}
+
+fn columns(matches: &Matches, clustered: bool) -> Result<Vec<Column>> {
+    let text = match (matches.is("fast"), matches.given("columns")) {
+        (true, true) => bail!("Can't specify --fast with --columns"),
+        (true, false) => "nsacPt",
+        (false, true) => matches.value("columns"),
+        (false, false) => "ns46tS",
+    };
+    if text.contains('L') && !clustered && wants_location(matches) {
+        bail!("Can't specify column L when not clustered");
+    }
+    let mut columns = list_columns::parse(text)?;
+    if matches.is("all-projects") && !matches.given("columns") {
+        columns.splice(0..0, list_columns::parse("e")?);
+    }
+    Ok(columns)
+}

@@ -1,0 +1,207 @@
+//! `lxc profile`
+
+mod device;
+mod edit;
+mod members;
+
+use anyhow::{Result, bail};
+use lxd_api::profile::{Profile, ProfilePut};
+use lxd_client::encode;
+use serde_json::{Value, json};
+
+use super::entity::Entity;
+use crate::cli::{FORMAT, Matches, Spec, value};
+use crate::cx::{Cx, Target};
+use crate::output::Listing;
+
+/// The group.
+pub static SPEC: Spec = Spec {
+    name: "profile",
+    about: "Manage profiles",
+    subs: &[
+        &members::ADD,
+        &members::ASSIGN,
+        &COPY,
+        &CREATE,
+        &DELETE,
+        &device::SPEC,
+        &edit::SPEC,
+        &GET,
+        &LIST,
+        &members::REMOVE,
+        &RENAME,
+        &SET,
+        &SHOW,
+        &UNSET,
+    ],
+    ..Spec::NEW
+};
+
+const PROFILE: &str = "[<remote>:]<profile>";
+
+fn target(cx: &Cx, text: &str) -> Result<Target> {
+    cx.named(text, "Missing profile name")
+}
+
+fn entity(target: &Target) -> Entity {
+    Entity::new(&target.client, format!("/1.0/profiles/{}", target.segment()))
+}
+
+static CREATE: Spec = Spec {
+    name: "create",
+    args: PROFILE,
+    about: "Make a profile",
+    count: (1, 1),
+    run: Some(|cx, m| Box::pin(create(cx, m))),
+    ..Spec::NEW
+};
+
+async fn create(cx: &Cx, matches: &Matches) -> Result<()> {
+    let target = target(cx, matches.arg(0))?;
+    let body = json!({"name": target.name, "config": {}, "description": "", "devices": {}});
+    target.client.send("POST", "/1.0/profiles", Some(&body)).await?;
+    if !cx.quiet {
+        println!("Profile {} created", target.name);
+    }
+    Ok(())
+}
+
+static DELETE: Spec = Spec {
+    name: "delete",
+    aliases: &["rm"],
+    args: PROFILE,
+    about: "Remove a profile",
+    count: (1, 1),
+    run: Some(|cx, m| Box::pin(delete(cx, m))),
+    ..Spec::NEW
+};
+
+async fn delete(cx: &Cx, matches: &Matches) -> Result<()> {
+    let target = target(cx, matches.arg(0))?;
+    target.client.send::<Value>("DELETE", &format!("/1.0/profiles/{}", target.segment()), None).await?;
+    if !cx.quiet {
+        println!("Profile {} deleted", target.name);
+    }
+    Ok(())
+}
+
+static COPY: Spec = Spec {
+    name: "copy",
+    aliases: &["cp"],
+    args: "[<remote>:]<profile> [<remote>:]<profile>",
+    about: "Make a copy of a profile",
+    flags: &[value("target-project", "Project of the copy")],
+    count: (2, 2),
+    run: Some(|cx, m| Box::pin(copy(cx, m))),
+    ..Spec::NEW
+};
+
+async fn copy(cx: &Cx, matches: &Matches) -> Result<()> {
+    let source = cx.named(matches.arg(0), "Missing source profile name")?;
+    let target = cx.target(matches.arg(1))?;
+    let profile: Profile = source.client.get(&format!("/1.0/profiles/{}", source.segment())).await?;
+    let name = if target.name.is_empty() { &source.name } else { &target.name };
+    let client = match matches.value("target-project") {
+        "" => target.client.clone(),
+        project => target.client.with_project(project),
+    };
+    let body = json!({
+        "name": name,
+        "config": profile.config,
+        "description": profile.description,
+        "devices": profile.devices,
+    });
+    client.send("POST", "/1.0/profiles", Some(&body)).await?;
+    Ok(())
+}
+
+static RENAME: Spec = Spec {
+    name: "rename",
+    aliases: &["mv"],
+    args: "[<remote>:]<profile> <new-name>",
+    about: "Give a profile another name",
+    count: (2, 2),
+    run: Some(|cx, m| Box::pin(rename(cx, m))),
+    ..Spec::NEW
+};
+
+async fn rename(cx: &Cx, matches: &Matches) -> Result<()> {
+    let target = target(cx, matches.arg(0))?;
+    let body = json!({"name": matches.arg(1)});
+    target.client.send("POST", &format!("/1.0/profiles/{}", target.segment()), Some(&body)).await?;
+    if !cx.quiet {
+        println!("Profile {} renamed to {}", target.name, matches.arg(1));
+    }
+    Ok(())
+}
+
+static GET: Spec = Spec {
+    name: "get",
+    args: "[<remote>:]<profile> <key>",
+    about: "Print one configuration key of a profile",
+    count: (2, 2),
+    run: Some(|cx, m| Box::pin(async { entity(&target(cx, m.arg(0))?).print_key(m.arg(1)).await })),
+    ..Spec::NEW
+};
+
+static SET: Spec = Spec {
+    name: "set",
+    args: "[<remote>:]<profile> <key>=<value>...",
+    about: "Set configuration keys of a profile",
+    count: (2, usize::MAX),
+    run: Some(|cx, m| {
+        Box::pin(async { entity(&target(cx, m.arg(0))?).set::<ProfilePut>(cx, m.rest(1)).await })
+    }),
+    ..Spec::NEW
+};
+
+static UNSET: Spec = Spec {
+    name: "unset",
+    args: "[<remote>:]<profile> <key>",
+    about: "Drop a configuration key of a profile",
+    count: (2, 2),
+    run: Some(|cx, m| {
+        Box::pin(async { entity(&target(cx, m.arg(0))?).unset::<ProfilePut>(cx, m.arg(1)).await })
+    }),
+    ..Spec::NEW
+};
+
+static SHOW: Spec = Spec {
+    name: "show",
+    args: PROFILE,
+    about: "Print a profile as YAML",
+    count: (1, 1),
+    run: Some(|cx, m| Box::pin(async { entity(&target(cx, m.arg(0))?).show::<Profile>().await })),
+    ..Spec::NEW
+};
+
+static LIST: Spec = Spec {
+    name: "list",
+    aliases: &["ls"],
+    args: "[<remote>:]",
+    about: "Print a table of every profile",
+    flags: &[FORMAT],
+    count: (0, 1),
+    run: Some(|cx, m| Box::pin(list(cx, m))),
+    ..Spec::NEW
+};
+
+async fn list(cx: &Cx, matches: &Matches) -> Result<()> {
+    let target = cx.target(matches.arg(0))?;
+    if !target.name.is_empty() {
+        bail!("Filtering isn't supported yet");
+    }
+    let raw = target.client.send::<Value>("GET", "/1.0/profiles?recursion=1", None).await?;
+    let profiles: Vec<Profile> = lxd_api::from_value(raw.clone())?;
+    let mut listing = Listing::new(["NAME", "DESCRIPTION", "USED BY"]);
+    for profile in &profiles {
+        listing.row([profile.name.clone(), profile.description.clone(), profile.used_by.len().to_string()]);
+    }
+    listing.sort();
+    listing.print(matches.value("format"), &raw, &profiles)
+}
+
+/// URL of an instance, for the commands that change its profiles.
+fn instance_path(target: &Target) -> String {
+    format!("/1.0/instances/{}", encode(&target.name))
+}

@@ -1,0 +1,101 @@
+//! Files as bodies of requests.
+
+use std::path::Path;
+
+use anyhow::Result;
+use bytes::{Bytes, BytesMut};
+use futures_util::Stream;
+use futures_util::stream;
+use tokio::fs::File;
+use tokio::io::AsyncReadExt;
+
+use crate::cx::Cx;
+
+/// Bytes that one read takes.
+const BUFFER: usize = 256 * 1024;
+
+/// An opened file and its length.
+pub struct Source {
+    file: File,
+    /// Bytes in the file when it was opened.
+    pub length: u64,
+}
+
+impl Source {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// `open PATH: reason`.
+    pub async fn open(path: &Path) -> Result<Self> {
+        let failed = |error: std::io::Error| anyhow::anyhow!("open {}: {}", path.display(), reason(&error));
+        let file = File::open(path).await.map_err(failed)?;
+        let length = file.metadata().await.map_err(failed)?.len();
+        Ok(Self { file, length })
+    }
+
+    /// Its content, with the share that was sent shown on a terminal.
+    pub fn progress(
+        self,
+        cx: &Cx,
+        label: &'static str,
+    ) -> impl Stream<Item = std::io::Result<Bytes>> + Send + 'static {
+        let show = cx.shows_progress() && self.length > 0;
+        let (length, mut sent, mut shown) = (self.length, 0u64, u64::MAX);
+        let inner = concat(vec![Piece::File(self)]);
+        futures_util::StreamExt::inspect(inner, move |item| {
+            let Ok(piece) = item else { return };
+            sent += piece.len() as u64;
+            let percent = sent * 100 / length.max(1);
+            if show && percent != shown {
+                shown = percent;
+                let end = if sent >= length { "\r\x1b[K" } else { "" };
+                crate::output::print(&format!("\r{label}: {percent}%{end}"));
+            }
+        })
+    }
+}
+
+/// The text of an I/O error in lower case, without its number.
+pub fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}
+
+/// Part of a body.
+pub enum Piece {
+    /// Bytes in memory.
+    Bytes(Bytes),
+    /// A file.
+    File(Source),
+}
+
+/// Parts one after the other.
+pub fn concat(pieces: Vec<Piece>) -> impl Stream<Item = std::io::Result<Bytes>> + Send + 'static {
+    stream::unfold(pieces.into_iter().collect::<std::collections::VecDeque<_>>(), |mut pieces| async move {
+        loop {
+            match pieces.pop_front()? {
+                Piece::Bytes(bytes) => return Some((Ok(bytes), pieces)),
+                Piece::File(mut source) => {
+                    let mut buffer = BytesMut::with_capacity(BUFFER);
+                    match source.file.read_buf(&mut buffer).await {
+                        Ok(0) => {}
+                        Ok(_) => {
+                            pieces.push_front(Piece::File(source));
+                            return Some((Ok(buffer.freeze()), pieces));
+                        }
+                        Err(error) => return Some((Err(error), pieces)),
+                    }
+                }
+            }
+        }
+    })
+}
+
+/// A number that is unlikely to be met twice: for boundaries and names of temporary files.
+pub fn random() -> u128 {
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos();
+    now ^ u128::from(std::process::id()) << 64
+}
