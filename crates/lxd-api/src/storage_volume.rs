@@ -119,16 +119,18 @@ pub struct StorageVolumePut {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct StorageVolumeSnapshot {
-    /// Storage volume configuration map (see config-keys.tsv).
-    pub config: BTreeMap<String, String>,
-    /// The content type (filesystem or block).
-    pub content_type: String,
     /// Description of the storage volume.
     pub description: String,
     /// When the snapshot expires (gets auto-deleted).
     pub expires_at: Timestamp,
     /// Snapshot name.
     pub name: String,
+    /// Storage volume configuration map (see config-keys.tsv).
+    pub config: BTreeMap<String, String>,
+    /// The content type (filesystem or block).
+    pub content_type: String,
+    /// When the snapshot was made; zero when unknown.
+    pub created_at: Timestamp,
 }
 
 /// `StorageVolumeSnapshotPost` represents the fields required to rename/move a LXD storage volume

@@ -38,9 +38,6 @@ fn fill(matches: &mut Matches, words: &[String]) -> Result<(), String> {
             short_flags(matches, &word[1..], &mut words)?;
         } else {
             matches.args.push(word);
-            if matches.spec.stop_at_args {
-                matches.args.extend(words.by_ref());
-            }
         }
     }
     Ok(())

@@ -35,8 +35,6 @@ pub struct Spec {
     pub subs: &'static [&'static Spec],
     /// Left out of the help unless `--all` is given.
     pub hidden: bool,
-    /// Flags are looked for only before the second positional argument (`exec`).
-    pub stop_at_args: bool,
     /// What it does; a group has none.
     pub run: Option<Run>,
 }
@@ -57,7 +55,6 @@ impl Spec {
         count: (0, MANY),
         subs: &[],
         hidden: false,
-        stop_at_args: false,
         run: None,
     };
 

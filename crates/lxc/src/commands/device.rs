@@ -87,8 +87,15 @@ pub async fn add(cx: &Cx, matches: &Matches, holder: Holder) -> Result<()> {
 /// There is no such device.
 pub async fn get(cx: &Cx, matches: &Matches, holder: Holder) -> Result<()> {
     let target = holder.target(cx, matches.arg(0))?;
-    let devices = holder.devices(&target).await?;
-    let device = devices.get(matches.arg(1)).context("Device doesn't exist")?;
+    let value: Value = target.client.get(&holder.path(&target)).await?;
+    let name = matches.arg(1);
+    let devices: DeviceMap = lxd_api::from_value(value.get("devices").cloned().unwrap_or_else(|| json!({})))?;
+    let Some(device) = devices.get(name) else {
+        if value.get("expanded_devices").is_some_and(|devices| devices.get(name).is_some()) {
+            bail!("Device from profile(s) cannot be retrieved for individual instance");
+        }
+        bail!("Device doesn't exist");
+    };
     println!("{}", device.get(matches.arg(2)).map_or("", String::as_str));
     Ok(())
 }

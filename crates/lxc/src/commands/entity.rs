@@ -26,9 +26,17 @@ impl Entity {
     /// # Errors
     /// The server's.
     pub async fn print_key(&self, key: &str) -> Result<()> {
-        let value: Value = self.client.get(&self.path).await?;
-        println!("{}", text_of(value.get("config").and_then(|config| config.get(key))));
+        println!("{}", text_of(self.key(key).await?.as_ref()));
         Ok(())
+    }
+
+    /// The value of a key.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn key(&self, key: &str) -> Result<Option<Value>> {
+        let value: Value = self.client.get(&self.path).await?;
+        Ok(value.get("config").and_then(|config| config.get(key)).cloned())
     }
 
     /// Prints the object as YAML.

@@ -34,7 +34,6 @@ A terminal is allocated when both standard input and standard output are termina
         number("user", "User id (default 0)"),
     ],
     count: (2, usize::MAX),
-    stop_at_args: true,
     run: Some(|cx, matches| Box::pin(run(cx, matches))),
     ..Spec::NEW
 };
@@ -52,10 +51,8 @@ async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
     let interactive = interactive(matches);
     let raw = if interactive && std::io::stdin().is_terminal() { Some(Raw::enter()?) } else { None };
     let (width, height) = if interactive { terminal::size() } else { (0, 0) };
-    let words = matches.rest(1);
-    let words = if words.first().is_some_and(|word| word == "--") { &words[1..] } else { words };
     let body = InstanceExecPost {
-        command: words.to_vec(),
+        command: matches.rest(1).to_vec(),
         wait_for_websocket: true,
         interactive,
         environment: environment(matches),

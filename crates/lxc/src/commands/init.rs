@@ -94,13 +94,7 @@ pub async fn create(cx: &Cx, matches: &Matches) -> Result<Option<(Client, String
     } else {
         source(cx, &image_remote, &image_name, &remote, &request.kind).await?
     };
-    // Absent profiles mean "default"; an empty list means none.
-    let mut body = serde_json::to_value(&request)?;
-    if !matches.is("no-profiles") && request.profiles.is_empty() {
-        body["profiles"] = serde_json::Value::Null;
-    }
-
-    let mut operation = client.start("POST", "/1.0/instances", Some(&body)).await?;
+    let mut operation = client.start("POST", "/1.0/instances", Some(&request)).await?;
     follow::wait(cx, &mut operation, "Retrieving image").await?;
     let name = if name.is_empty() {
         let made = made_name(&operation.state)
@@ -119,7 +113,8 @@ fn from_file(file: InstancePut) -> InstancesPost {
         config: file.config,
         devices: file.devices,
         ephemeral: file.ephemeral,
-        profiles: file.profiles,
+        // Absent profiles mean "default"; an empty list means none.
+        profiles: Some(file.profiles).filter(|names| !names.is_empty()),
         stateful: file.stateful,
         description: file.description,
         ..InstancesPost::default()
@@ -128,9 +123,9 @@ fn from_file(file: InstancePut) -> InstancesPost {
 
 fn profiles(matches: &Matches, request: &mut InstancesPost) {
     if matches.is("no-profiles") {
-        request.profiles = Vec::new();
+        request.profiles = Some(Vec::new());
     } else if matches.given("profile") {
-        request.profiles = matches.list("profile").to_vec();
+        request.profiles = Some(matches.list("profile").to_vec());
     }
 }
 
@@ -181,7 +176,7 @@ async fn overrides(client: &Client, matches: &Matches, request: &mut InstancesPo
         };
         let (key, value) = keyvalue::pair(pair)?;
         if !request.devices.contains_key(name) && inherited.is_none() {
-            inherited = Some(profile_devices(client, request, matches.is("no-profiles")).await?);
+            inherited = Some(profile_devices(client, request).await?);
         }
         if !request.devices.contains_key(name) && key != "type" {
             let found = inherited.as_ref().and_then(|devices| devices.get(name));
@@ -195,9 +190,9 @@ async fn overrides(client: &Client, matches: &Matches, request: &mut InstancesPo
     Ok(())
 }
 
-async fn profile_devices(client: &Client, request: &InstancesPost, none: bool) -> Result<lxd_api::DeviceMap> {
+async fn profile_devices(client: &Client, request: &InstancesPost) -> Result<lxd_api::DeviceMap> {
     let default = vec!["default".to_owned()];
-    let names = if request.profiles.is_empty() && !none { &default } else { &request.profiles };
+    let names = request.profiles.as_ref().unwrap_or(&default);
     let mut devices = lxd_api::DeviceMap::new();
     for name in names {
         let profile: Profile = client

@@ -56,8 +56,7 @@ async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
     let columns = columns(matches, clustered)?;
     let filters: Vec<Filter> = filters.iter().map(|text| Filter::parse(text)).collect::<Result<_>>()?;
 
-    let full = columns.iter().any(|column| column.needs_state)
-        || matches!(format, "json" | "yaml") && !matches.is("fast");
+    let full = columns.iter().any(|column| column.needs_state) || matches!(format, "json" | "yaml");
     let full = full || filters.iter().any(Filter::needs_state);
     let mut path = format!("/1.0/instances?recursion={}", if full { 2 } else { 1 });
     if matches.is("all-projects") {

@@ -30,9 +30,6 @@ async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
     if cx.project.is_some() {
         bail!("--project cannot be used with the query command");
     }
-    if !matches.value("request").bytes().all(|b| b.is_ascii_alphabetic()) {
-        bail!("Invalid HTTP method");
-    }
     let target = cx.target(matches.arg(0))?;
     if !target.name.starts_with('/') {
         bail!("Query path must start with /");
@@ -66,7 +63,11 @@ async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
         }
     }
     let shown = if raw { answer } else { answer.get("metadata").cloned().unwrap_or(Value::Null) };
-    print_value(&shown);
+    if raw {
+        output::print(&(output::json::pretty_in_order(&shown) + "\n\n"));
+    } else {
+        print_value(&shown);
+    }
     Ok(())
 }
 

@@ -10,7 +10,14 @@ pub fn compact(value: &Value) -> String {
 /// Indented with tabs, members sorted; `<`, `>`, `&` as they are.
 pub fn pretty(value: &Value) -> String {
     let mut out = String::new();
-    write(value, 0, &mut out);
+    write(value, 0, true, &mut out);
+    out
+}
+
+/// As [`pretty`], members in their order.
+pub fn pretty_in_order(value: &Value) -> String {
+    let mut out = String::new();
+    write(value, 0, false, &mut out);
     out
 }
 
@@ -29,7 +36,7 @@ fn escape(text: &str) -> String {
     out
 }
 
-fn write(value: &Value, depth: usize, out: &mut String) {
+fn write(value: &Value, depth: usize, sorted: bool, out: &mut String) {
     let line = |out: &mut String, depth: usize| {
         out.push('\n');
         out.push_str(&"\t".repeat(depth));
@@ -37,14 +44,16 @@ fn write(value: &Value, depth: usize, out: &mut String) {
     match value {
         Value::Object(members) if !members.is_empty() => {
             let mut members: Vec<_> = members.iter().collect();
-            members.sort_by(|a, b| a.0.cmp(b.0));
+            if sorted {
+                members.sort_by(|a, b| a.0.cmp(b.0));
+            }
             out.push('{');
             for (index, (key, member)) in members.into_iter().enumerate() {
                 out.push_str(if index > 0 { "," } else { "" });
                 line(out, depth + 1);
                 out.push_str(&Value::from(key.as_str()).to_string());
                 out.push_str(": ");
-                write(member, depth + 1, out);
+                write(member, depth + 1, sorted, out);
             }
             line(out, depth);
             out.push('}');
@@ -54,7 +63,7 @@ fn write(value: &Value, depth: usize, out: &mut String) {
             for (index, item) in items.iter().enumerate() {
                 out.push_str(if index > 0 { "," } else { "" });
                 line(out, depth + 1);
-                write(item, depth + 1, out);
+                write(item, depth + 1, sorted, out);
             }
             line(out, depth);
             out.push(']');

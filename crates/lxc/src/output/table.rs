@@ -2,8 +2,34 @@
 
 use unicode_width::UnicodeWidthStr;
 
+/// Titles as tables show them: upper case, `_` and most dots become blanks.
+pub fn titles(header: &[String]) -> Vec<String> {
+    header.iter().map(|title| shown_title(title)).collect()
+}
+
+fn shown_title(title: &str) -> String {
+    let chars: Vec<char> = title.chars().collect();
+    let keeps_dot = |c: Option<&char>| c.is_none_or(|c| c.is_ascii_digit() || *c == ' ');
+    let shown: String = chars
+        .iter()
+        .enumerate()
+        .map(|(index, c)| match c {
+            '_' => ' ',
+            '.' if !keeps_dot(index.checked_sub(1).and_then(|i| chars.get(i)))
+                || !keeps_dot(chars.get(index + 1)) =>
+            {
+                ' '
+            }
+            other => *other,
+        })
+        .collect();
+    let shown = shown.trim();
+    if shown.is_empty() && !title.is_empty() { " ".to_owned() } else { shown.to_uppercase() }
+}
+
 /// Draws a table with frames and a line below each row.
 pub fn framed(header: &[String], rows: &[Vec<String>]) -> String {
+    let header = &titles(header)[..];
     let widths = widths(header, rows);
     let rule: String = widths.iter().map(|w| format!("+{}", "-".repeat(w + 2))).collect::<String>() + "+\n";
     let mut out = rule.clone();
@@ -20,6 +46,7 @@ pub fn framed(header: &[String], rows: &[Vec<String>]) -> String {
 
 /// Draws a table without frames.
 pub fn compact(header: &[String], rows: &[Vec<String>]) -> String {
+    let header = &titles(header)[..];
     let widths = widths(header, rows);
     let mut out = line(header, &widths, centered, "  ", "  ", "  ");
     for row in rows {
@@ -93,4 +120,41 @@ fn centered(cell: &str, width: usize) -> String {
     let space = width.saturating_sub(cell.width());
     let before = space / 2;
     format!("{}{cell}{}", " ".repeat(before), " ".repeat(space - before))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(cells: &[&str]) -> Vec<String> {
+        cells.iter().map(|cell| (*cell).to_owned()).collect()
+    }
+
+    #[test]
+    fn framed_with_lines_in_cells() {
+        let text = framed(&row(&["NAME", "image.os"]), &[row(&["c1", "a\nbb"]), row(&["c22222", ""])]);
+        let expected = "\
++--------+----------+
+|  NAME  | IMAGE OS |
++--------+----------+
+| c1     | a        |
+|        | bb       |
++--------+----------+
+| c22222 |          |
++--------+----------+
+";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn compact_has_no_frames() {
+        let text = compact(&row(&["NAME", "S"]), &[row(&["c1", "on"])]);
+        assert_eq!(text, "  NAME  S   \n  c1    on  \n");
+    }
+
+    #[test]
+    fn csv_quotes_what_it_must() {
+        let rows = [row(&["a", "b,c", "d\"e", " f", ""])];
+        assert_eq!(csv(&rows), "a,\"b,c\",\"d\"\"e\",\" f\",\n");
+    }
 }
