@@ -65,6 +65,7 @@ pub fn routes() -> Vec<Route> {
     for part in [
         api::certificates::routes,
         api::images::routes,
+        api::instances::routes,
         api::internal::routes,
         api::networks::routes,
         api::operations::routes,
