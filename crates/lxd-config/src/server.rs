@@ -71,7 +71,7 @@ keys! {
         CORE_BGP_ROUTERID: String =
             Key::new("core.bgp_routerid").live().local().check(ipv4_address).stored().since("network_bgp"),
         /// Address to bind the debug server to (HTTP).
-        CORE_DEBUG_ADDRESS: String = Key::new("core.debug_address").live().local().check(listen_address).stored(),
+        CORE_DEBUG_ADDRESS: String = Key::new("core.debug_address").live().local().check(listen_address),
         /// Address to bind for the remote API (HTTPS).
         CORE_HTTPS_ADDRESS: String = Key::new("core.https_address").live().local().check(listen_address),
         /// Whether to set the HTTP header Access-Control-Allow-Credentials to "true".
@@ -309,7 +309,7 @@ fn listen_address(text: &str) -> Result<(), ValueError> {
         "" | "*" | "localhost" => {}
         host if host.parse::<std::net::IpAddr>().is_ok() => {}
         // Whether a host name resolves is found out where it is used.
-        host if host.split('.').all(is_label) => {}
+        host if !text.starts_with('[') && is_host_name(host) => {}
         _ => return unresolved(),
     }
     match port.parse::<u16>() {
@@ -318,9 +318,11 @@ fn listen_address(text: &str) -> Result<(), ValueError> {
     }
 }
 
-/// Is this a part between the dots of a host name?
-fn is_label(text: &str) -> bool {
-    (1..=63).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+fn is_host_name(text: &str) -> bool {
+    let is_label = |part: &str| {
+        (1..=63).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    text.split('.').all(is_label) && text.bytes().any(|b| b.is_ascii_alphabetic())
 }
 
 fn number_where(text: &str, allowed: impl Fn(i64) -> bool, reason: &str) -> Result<(), ValueError> {
@@ -424,11 +426,11 @@ mod tests {
     #[test]
     fn addresses() {
         for good in
-            ["127.0.0.1", "127.0.0.1:8443", ":8443", "[::]:8443", "::1", "[::1]:1", "localhost:1", "*:8443"]
+            ["127.0.0.1", "127.0.0.1:8443", ":8443", "[::]:8443", "::1", "[::1]:1", "localhost:1", "*:8443", "a.b-c:1"]
         {
             assert_eq!(listen_address(good), Ok(()), "{good}");
         }
-        for bad in ["x", "a b", "127.0.0.1:99999", "256.1.1.1", "[x]:1", ":"] {
+        for bad in ["a b", "127.0.0.1:99999", "256.1.1.1", "[x]:1", ":"] {
             assert!(listen_address(bad).is_err(), "{bad}");
         }
     }

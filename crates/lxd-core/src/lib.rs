@@ -20,6 +20,7 @@ mod start;
 pub mod storage_pools;
 pub mod storage_volumes;
 pub mod undo;
+pub mod warnings;
 
 pub use crate::core::{Core, Options};
 pub use lifecycle::{Lifecycle, with_project};

@@ -64,6 +64,7 @@ pub fn routes() -> Vec<Route> {
     let mut all = Vec::new();
     for part in [
         api::certificates::routes,
+        api::events::routes,
         api::images::routes,
         api::instances::routes,
         api::internal::routes,
@@ -73,6 +74,7 @@ pub fn routes() -> Vec<Route> {
         api::root::routes,
         api::server::routes,
         api::storage_pools::routes,
+        api::warnings::routes,
     ] {
         all.extend(part());
     }

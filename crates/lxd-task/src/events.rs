@@ -47,8 +47,10 @@ impl EventKind {
 pub struct Filter {
     /// These kinds only.
     pub kinds: Vec<EventKind>,
-    /// Events of this project and those of no project; `None` for all projects.
+    /// Events of this project only; `None` for all projects.
     pub project: Option<String>,
+    /// Also those that belong to no project: for readers that may configure the server.
+    pub whole_server: bool,
 }
 
 /// Distributes events. Cheap to clone.
@@ -131,7 +133,8 @@ impl EventHub {
 impl Reader {
     fn wants(&self, kind: EventKind, project: &str) -> bool {
         let of_project = match &self.filter.project {
-            Some(wanted) => project.is_empty() || project == wanted,
+            _ if project.is_empty() => self.filter.whole_server,
+            Some(wanted) => project == wanted,
             None => true,
         };
         of_project && self.filter.kinds.contains(&kind)
@@ -150,7 +153,7 @@ mod tests {
     async fn readers_get_what_they_asked_for() {
         let hub = EventHub::default();
         let mut mine =
-            hub.subscribe(Filter { kinds: vec![EventKind::Lifecycle], project: Some("p1".into()) });
+            hub.subscribe(Filter { kinds: vec![EventKind::Lifecycle], project: Some("p1".into()), whole_server: false });
         hub.lifecycle("p2", &lifecycle("other"));
         hub.logging(&EventLogging::default());
         hub.lifecycle("p1", &lifecycle("mine"));
@@ -163,7 +166,7 @@ mod tests {
     #[tokio::test]
     async fn a_slow_reader_is_dropped_and_nobody_waits() {
         let hub = EventHub::default();
-        let mut slow = hub.subscribe(Filter { kinds: vec![EventKind::Lifecycle], project: None });
+        let mut slow = hub.subscribe(Filter { kinds: vec![EventKind::Lifecycle], project: None, whole_server: true });
         for _ in 0..=QUEUE {
             hub.lifecycle("", &lifecycle("x"));
         }

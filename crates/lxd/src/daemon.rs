@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lxd_core::server::Endpoints;
+use lxd_core::warnings::WarningType;
 use lxd_core::{Core, Options, SharedCore};
 use lxd_server::{Network, Service, listener};
 use lxd_types::error::Context;
@@ -125,7 +126,7 @@ async fn listen(core: SharedCore, network: Arc<Network>) {
         let https = network.listen(address("core.https_address")).await;
         let debug = network.listen_debug(address("core.debug_address")).await;
         let Err(error) = https.and(debug) else { return };
-        tracing::warn!(error = error.chain(), "Failed to listen on the network; trying again");
+        core.warn(WarningType::ListenerUnavailable, &error.chain()).await;
         tokio::time::sleep(RETRY).await;
     }
 }

@@ -10,6 +10,7 @@ use lxd_types::names::ProjectName;
 use lxd_types::{Config, Error, Result};
 use serde_json::Value;
 
+use crate::warnings::WarningType;
 use crate::{Core, Lifecycle};
 
 /// What a request wants of the configuration.
@@ -84,7 +85,11 @@ impl Core {
                 self.apply_listeners(&changed(&new, &old)).await?;
                 return Err(error);
             }
+            let silent = without_effect(&touched);
             self.server.set_config(new);
+            if !silent.is_empty() {
+                self.warn(WarningType::NoEffect, &silent).await;
+            }
         }
         let event = Lifecycle::new("config-updated", "/1.0").in_project(&ProjectName::default_project());
         self.tell(permit.caller(), event);
@@ -121,6 +126,13 @@ impl Core {
         }
         Ok(())
     }
+}
+
+/// The keys of a change that are stored and do nothing, as text.
+fn without_effect(touched: &[(&str, &str)]) -> String {
+    let set = touched.iter().filter(|(_, value)| !value.is_empty());
+    let set: Config = set.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    server::without_effect(&set).join(", ")
 }
 
 /// Host names in addresses must resolve; what an address looks like is the key table's matter.

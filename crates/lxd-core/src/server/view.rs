@@ -47,6 +47,15 @@ impl Core {
         })
     }
 
+    /// Refuses a project that does not exist.
+    ///
+    /// # Errors
+    /// Not found, or a failure of the database.
+    pub async fn require_project(&self, name: &str) -> Result<()> {
+        let name = name.to_owned();
+        self.db.read(move |tx| lxd_db::projects::require(tx, &name).map(drop)).await
+    }
+
     /// The server as strangers see it.
     pub fn server_untrusted_view(&self) -> ServerUntrusted {
         ServerUntrusted {

@@ -2,6 +2,7 @@
 //! handlers.
 
 pub mod certificates;
+pub mod events;
 pub mod images;
 pub mod instances;
 pub mod internal;
@@ -11,3 +12,4 @@ pub mod profiles;
 pub mod root;
 pub mod server;
 pub mod storage_pools;
+pub mod warnings;
