@@ -184,10 +184,8 @@ impl Core {
         let kind = WarningType::from_code(subject.type_code).map(WarningType::text).unwrap_or_default();
         tracing::warn!(message, kind, "Warning raised");
         let (message, uuid) = (message.to_owned(), Uuid::new_v4().to_string());
-        let raised = self
-            .db
-            .write(move |tx| warnings::raise(tx, &subject, &message, &uuid, Utc::now()))
-            .await;
+        let raised =
+            self.db.write(move |tx| warnings::raise(tx, &subject, &message, &uuid, Utc::now())).await;
         if let Err(error) = raised {
             tracing::error!(error = error.chain(), "Failed to store a warning");
         }

@@ -152,8 +152,11 @@ mod tests {
     #[tokio::test]
     async fn readers_get_what_they_asked_for() {
         let hub = EventHub::default();
-        let mut mine =
-            hub.subscribe(Filter { kinds: vec![EventKind::Lifecycle], project: Some("p1".into()), whole_server: false });
+        let mut mine = hub.subscribe(Filter {
+            kinds: vec![EventKind::Lifecycle],
+            project: Some("p1".into()),
+            whole_server: false,
+        });
         hub.lifecycle("p2", &lifecycle("other"));
         hub.logging(&EventLogging::default());
         hub.lifecycle("p1", &lifecycle("mine"));
@@ -166,7 +169,8 @@ mod tests {
     #[tokio::test]
     async fn a_slow_reader_is_dropped_and_nobody_waits() {
         let hub = EventHub::default();
-        let mut slow = hub.subscribe(Filter { kinds: vec![EventKind::Lifecycle], project: None, whole_server: true });
+        let mut slow =
+            hub.subscribe(Filter { kinds: vec![EventKind::Lifecycle], project: None, whole_server: true });
         for _ in 0..=QUEUE {
             hub.lifecycle("", &lifecycle("x"));
         }

@@ -71,8 +71,7 @@ fn filter(cx: &Ctx) -> Result<Filter> {
 }
 
 fn kind(name: &str) -> Result<EventKind> {
-    EventKind::parse(name)
-        .ok_or_else(|| Error::internal(format!("{name:?} isn't a supported event type")))
+    EventKind::parse(name).ok_or_else(|| Error::internal(format!("{name:?} isn't a supported event type")))
 }
 
 /// Sends events until the reader leaves, is too slow, or the daemon ends.
