@@ -6,6 +6,7 @@
 
 mod exec;
 mod forkstart;
+mod hook;
 mod link;
 mod unpack;
 
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
         Some("forkstart") => link::serve(forkstart::run),
         Some("exec") => link::serve(exec::run),
         Some("unpack") => link::serve(unpack::run),
+        Some("hook") => hook::run(&arguments.collect::<Vec<_>>()),
         _ => {
             eprintln!("This program is started by the LXD daemon; it is of no use by hand.");
             ExitCode::from(2)

@@ -6,7 +6,8 @@ use std::time::Duration;
 use lxd_auth::Permit;
 use lxd_db::instances;
 use lxd_instance::keys::volatile::{self, IDMAP_CURRENT};
-use lxd_types::{Kind, Result};
+use lxd_types::names::{InstanceName, ProjectName};
+use lxd_types::{Error, Kind, Result};
 
 use super::runtime::RuntimeEntry;
 use super::{InstanceKey, delete, devices, load, start};
@@ -33,6 +34,16 @@ pub(super) fn watch(core: &SharedCore, key: &InstanceKey, entry: RuntimeEntry) {
         }
         by_itself(&core, &key, &entry).await;
     });
+}
+
+/// Notes that a container which is about to end asked to be started again.
+///
+/// # Errors
+/// It does not run.
+pub fn wants_reboot(core: &SharedCore, project: &ProjectName, name: &InstanceName) -> Result<()> {
+    let entry = core.runtime.get(&InstanceKey::new(project, name));
+    entry.ok_or_else(|| Error::not_found("Instance is not running"))?.set_reboot();
+    Ok(())
 }
 
 /// The container ended without being asked to.

@@ -1,10 +1,12 @@
 //! Instances: one file per action (`/1.0/instances`).
 
 mod apply;
+pub mod console;
 mod create;
 mod delete;
 mod devices;
 mod ended;
+mod exec;
 mod facts;
 mod files;
 mod full;
@@ -30,6 +32,8 @@ mod volatile;
 pub(crate) use apply::changed;
 pub use create::{CreateInstance, create, plan_create};
 pub use delete::delete;
+pub use ended::wants_reboot;
+pub use exec::exec;
 pub(crate) use facts::device_facts;
 pub use full::full;
 pub use idmap::HostIds;

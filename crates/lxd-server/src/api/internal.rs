@@ -12,6 +12,13 @@ use crate::{Ctx, Reply};
 pub fn routes() -> Vec<Route> {
     let mut all = vec![
         route(Method::GET, "/internal/ready", Access::Root, "1.0", ready),
+        route(
+            Method::POST,
+            "/internal/containers/{project}/{name}/onstop",
+            Access::Root,
+            "1.0",
+            container_on_stop,
+        ),
         route(Method::PUT, "/internal/shutdown", Access::Root, "1.0", shutdown),
     ];
     all.extend(sql::routes());
@@ -22,6 +29,15 @@ pub fn routes() -> Vec<Route> {
 async fn ready(cx: Ctx) -> Result<Reply> {
     if !*cx.core.ready.borrow() {
         return Err(Error::unavailable("LXD daemon not ready yet"));
+    }
+    Ok(Reply::empty())
+}
+
+/// The hook of a container that ends and wants to be started again. The answer comes at once: the hook runs inside the stop.
+async fn container_on_stop(cx: Ctx) -> Result<Reply> {
+    let (project, name) = (cx.parse("project")?, cx.parse("name")?);
+    if cx.query("target") == Some("reboot") {
+        lxd_core::instances::wants_reboot(&cx.core, &project, &name)?;
     }
     Ok(Reply::empty())
 }

@@ -1,5 +1,7 @@
 //! `/1.0/instances` (and, derived by the router, `/1.0/containers` and `/1.0/virtual-machines`).
 
+mod console;
+mod exec;
 mod list;
 mod one;
 mod state;
@@ -25,6 +27,10 @@ pub fn routes() -> Vec<Route> {
         route(Method::PATCH, "/1.0/instances/{name}", manage, "patch", one::patch),
         route(Method::POST, "/1.0/instances/{name}", manage, "instances", one::post),
         route(Method::DELETE, "/1.0/instances/{name}", manage, "instances", one::delete),
+        route(Method::GET, "/1.0/instances/{name}/console", operate, "console", console::get),
+        route(Method::POST, "/1.0/instances/{name}/console", operate, "console", console::post),
+        route(Method::DELETE, "/1.0/instances/{name}/console", operate, "console", console::delete),
+        route(Method::POST, "/1.0/instances/{name}/exec", operate, "instances", exec::post),
         route(Method::GET, "/1.0/instances/{name}/state", view, "instances", state::get),
         route(Method::PUT, "/1.0/instances/{name}/state", operate, "instances", state::put),
     ]
