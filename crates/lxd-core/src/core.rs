@@ -22,6 +22,7 @@ use lxd_types::{Config, Error, Kind, Result};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::faults::Faults;
 use crate::instances::{HostIds, Runtime};
 use crate::journal::Journal;
 use crate::server::Server;
@@ -46,6 +47,8 @@ pub struct Core {
     pub db: Db,
     /// The undo journal.
     pub journal: Arc<dyn journal::Store>,
+    /// Faults on purpose, for the tests.
+    pub faults: Arc<Faults>,
     /// Operations of this member.
     pub operations: Operations,
     /// Readers of `/1.0/events`.
@@ -107,11 +110,13 @@ impl Core {
             helper.clone().and_then(|helper| Containers::new(helper).map_err(|error| error.chain()));
         let runner: Arc<dyn Runner> = Arc::new(RealRunner);
         let bridges = Bridges::new(runner.clone(), Netlink::open()?, paths.networks(), options.group.clone());
+        let faults = Arc::new(Faults::from_environment());
         let events = EventHub::default();
         let core = Arc::new_cyclic(|me| Self {
             me: me.clone(),
             image_store,
-            journal: Arc::new(Journal(db.clone())),
+            journal: Arc::new(Journal { db: db.clone(), faults: faults.clone() }),
+            faults: faults.clone(),
             db,
             operations: Operations::new(events.clone()),
             events,

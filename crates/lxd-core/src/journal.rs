@@ -1,37 +1,48 @@
 //! The undo journal of use cases, kept in the local database.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use lxd_db::{Db, journal};
 use lxd_task::journal::{Entry, Store, UndoLog};
 use lxd_types::Result;
 
+use crate::faults::Faults;
 use crate::{SharedCore, Undo};
 
 /// The undo log that a use case gets.
 pub type Log = UndoLog<Undo>;
 
 /// The journal in the table `journal` of `local.db`.
-pub struct Journal(pub Db);
+pub struct Journal {
+    /// The database.
+    pub db: Db,
+    /// Faults on purpose before and after each entry.
+    pub faults: Arc<Faults>,
+}
 
 #[async_trait]
 impl Store for Journal {
     async fn append(&self, entry: Entry) -> Result<()> {
         let step = journal::Step { operation: entry.operation, sequence: entry.sequence, step: entry.step };
-        self.0.local_write(move |tx| journal::append(tx, &step)).await
+        self.faults.point("before a journal entry")?;
+        self.db.local_write(move |tx| journal::append(tx, &step)).await?;
+        self.faults.point("after a journal entry")
     }
 
     async fn clear(&self, operation: &str) -> Result<()> {
         let operation = operation.to_owned();
-        self.0.local_write(move |tx| journal::clear(tx, &operation)).await
+        self.faults.point("before the journal is cleared")?;
+        self.db.local_write(move |tx| journal::clear(tx, &operation)).await
     }
 
     async fn remove(&self, operation: &str, sequence: i64) -> Result<()> {
         let operation = operation.to_owned();
-        self.0.local_write(move |tx| journal::remove(tx, &operation, sequence)).await
+        self.db.local_write(move |tx| journal::remove(tx, &operation, sequence)).await
     }
 
     async fn all(&self) -> Result<Vec<Entry>> {
-        let steps = self.0.local_read(journal::all).await?;
+        let steps = self.db.local_read(journal::all).await?;
         let entry = |s: journal::Step| Entry { operation: s.operation, sequence: s.sequence, step: s.step };
         Ok(steps.into_iter().map(entry).collect())
     }

@@ -7,6 +7,7 @@
 pub mod certificates;
 mod core;
 mod devices;
+pub mod faults;
 pub mod images;
 pub mod instances;
 pub mod journal;

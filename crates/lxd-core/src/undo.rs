@@ -27,6 +27,8 @@ pub enum Undo {
         project: ProjectName,
         /// Its name.
         name: InstanceName,
+        /// Its `volatile.uuid`: another instance that got the name later is left alone.
+        uuid: String,
     },
     /// Goes on with the deletion of an instance whose rows are gone; before that, nothing was done.
     FinishDeleteInstance {
@@ -99,8 +101,8 @@ impl Undoer<Undo> for Core {
         let core = self.shared()?;
         match step {
             Undo::RemoveFile { path } => self.remove_leftover(path).await,
-            Undo::CreateInstance { project, name } => {
-                instances::undo::create(&core, &InstanceKey { project, name }).await
+            Undo::CreateInstance { project, name, uuid } => {
+                instances::undo::create(&core, &InstanceKey { project, name }, &uuid).await
             }
             Undo::FinishDeleteInstance { project, name, pool } => {
                 instances::undo::delete(&core, &InstanceKey { project, name }, pool.as_deref()).await

@@ -61,7 +61,14 @@ impl<U: Serialize + DeserializeOwned + Clone + Send + 'static> UndoLog<U> {
         let sequence = i64::try_from(self.steps.len()).unwrap_or(i64::MAX);
         let text = serde_json::to_string(&step)
             .map_err(|e| lxd_types::Error::internal(format!("Cannot write an undo step: {e}")))?;
-        self.store.append(Entry { operation: self.operation.clone(), sequence, step: text }).await?;
+        let entry = Entry { operation: self.operation.clone(), sequence, step: text };
+        if let Err(error) = self.store.append(entry).await {
+            // It may have been written all the same; an entry of an action that is never done must not stay.
+            if let Err(stale) = self.store.remove(&self.operation, sequence).await {
+                tracing::error!(error = stale.chain(), "A journal entry that was not needed may have stayed");
+            }
+            return Err(error);
+        }
         self.steps.push((sequence, step));
         Ok(())
     }
@@ -69,8 +76,8 @@ impl<U: Serialize + DeserializeOwned + Clone + Send + 'static> UndoLog<U> {
     /// The commit point: what was done stays.
     ///
     /// # Errors
-    /// The journal cannot be cleared; the next start would undo the run.
-    pub async fn commit(self) -> Result<()> {
+    /// The journal cannot be cleared: the run must be rolled back, as the next start would do.
+    pub async fn commit(&mut self) -> Result<()> {
         if self.steps.is_empty() {
             return Ok(());
         }
@@ -100,11 +107,12 @@ where
     F: AsyncFnOnce(&mut UndoLog<U>) -> Result<T>,
 {
     let mut log = UndoLog::new(store);
-    match body(&mut log).await {
-        Ok(value) => {
-            log.commit().await?;
-            Ok(value)
-        }
+    let result = match body(&mut log).await {
+        Ok(value) => log.commit().await.map(|()| value),
+        Err(error) => Err(error),
+    };
+    match result {
+        Ok(value) => Ok(value),
         Err(error) => {
             if let Err(undo) = log.rollback(undoer).await {
                 tracing::error!(

@@ -42,6 +42,8 @@ pub struct CreateInstance {
     pub profiles: Vec<String>,
     /// Where its files come from.
     pub source: Source,
+    /// Its id for all time: always a fresh one, because undoing an interrupted creation goes by it.
+    pub uuid: String,
 }
 
 /// What will be recorded and done; made from the facts of one transaction.
@@ -105,6 +107,7 @@ async fn parse(core: &SharedCore, permit: &Permit, post: InstancesPost) -> Resul
         devices: post.devices,
         profiles,
         source,
+        uuid: uuid::Uuid::new_v4().to_string(),
     })
 }
 
@@ -128,11 +131,15 @@ async fn run(core: &SharedCore, permit: &Permit, op: &OpHandle, request: CreateI
     let _gate = core.gates.enter(key.to_string(), "create")?;
     core.undoable(async |undo: &mut Log| {
         op.step("recording");
-        undo.push(Undo::CreateInstance { project: key.project.clone(), name: key.name.clone() }).await?;
+        let (project, name, uuid) = (key.project.clone(), key.name.clone(), request.uuid.clone());
+        undo.push(Undo::CreateInstance { project, name, uuid }).await?;
         let plan = record(core, &request).await?;
+        core.faults.point("instance recorded")?;
         op.step("creating the root volume");
         fill(core, op, &request, &plan).await?;
-        super::files::prepare_directories(core, &key).await
+        core.faults.point("root volume filled")?;
+        super::files::prepare_directories(core, &key).await?;
+        core.faults.point("directories made")
     })
     .await?;
     core.tell(

@@ -62,7 +62,9 @@ pub(super) async fn delete_held(core: &SharedCore, permit: &Permit, key: &Instan
         undo.push(step).await?;
         forget(core, &model).await?;
         // The commit point: from here on recovery finishes.
-        remove_files(core, key, pool.as_deref()).await
+        core.faults.point("instance forgotten")?;
+        remove_files(core, key, pool.as_deref()).await?;
+        core.faults.point("files removed")
     })
     .await?;
     core.tell(permit.caller(), Lifecycle::new("instance-deleted", key.url()).in_project(&key.project));

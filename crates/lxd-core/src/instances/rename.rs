@@ -59,7 +59,9 @@ async fn run(core: &SharedCore, permit: &Permit, model: Model, new: InstanceKey)
         })
         .await?;
         move_volume(core, &old, &new).await?;
+        core.faults.point("volume renamed")?;
         record(core, &model, &new).await?;
+        core.faults.point("instance renamed")?;
         super::files::rename_directories(core, &old, &new).await
     })
     .await?;

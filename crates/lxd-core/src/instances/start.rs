@@ -56,14 +56,23 @@ async fn bring_up(core: &SharedCore, model: &Model) -> Result<Running> {
     let idmap = next_idmap(model)?;
     let (_pool, root) = mount_root(core, model).await?;
     let devices = devices::start_all(core, model, &idmap).await?;
-    let running = match run_container(core, model, &idmap, &root, &devices).await {
+    let started = async {
+        core.faults.point("devices started")?;
+        run_container(core, model, &idmap, &root, &devices).await
+    };
+    let running = match started.await {
         Ok(running) => running,
         Err(error) => {
             devices::stop_all(core, model, &idmap).await;
             return Err(error);
         }
     };
-    if let Err(error) = record(core, model, &idmap, &devices).await {
+    let recorded = async {
+        core.faults.point("container started")?;
+        record(core, model, &idmap, &devices).await?;
+        core.faults.point("start recorded")
+    };
+    if let Err(error) = recorded.await {
         core.containers()?.stop(&running).await.unwrap_or_else(|stop| {
             tracing::error!(instance = %model.key, error = stop.chain(), "A container whose start failed still runs");
         });

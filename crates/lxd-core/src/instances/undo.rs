@@ -2,13 +2,21 @@
 
 use lxd_db::{instances, projects, storage_volumes};
 use lxd_storage::VolumeKind;
-use lxd_types::{IdMap, Kind, Result};
+use lxd_types::{ConfigExt, IdMap, Kind, Result};
 
 use super::{InstanceKey, delete as deletion, devices, load, rename as renaming};
 use crate::SharedCore;
 
-/// Removes what an interrupted creation left. The volume goes before its row: the row names its pool.
-pub(crate) async fn create(core: &SharedCore, key: &InstanceKey) -> Result<()> {
+/// Removes what an interrupted creation left. The volume goes before its row: the row names its pool. Where nothing
+/// was recorded nothing was made, and an instance with another id was made by somebody else.
+pub(crate) async fn create(core: &SharedCore, key: &InstanceKey, uuid: &str) -> Result<()> {
+    let wanted = key.clone();
+    match core.db.read(move |tx| load(tx, &wanted)).await {
+        Ok(model) if model.row.config.value("volatile.uuid") == uuid => {}
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == Kind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    }
     let pool = super::pool_name(core, key).await?;
     deletion::remove_files(core, key, pool.as_deref()).await?;
     let key = key.clone();

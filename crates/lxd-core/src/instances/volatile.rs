@@ -7,10 +7,10 @@ use super::source::Source;
 
 /// Adds what a new instance starts with.
 pub fn new_instance(own: &mut Config, devices: &Devices, request: &CreateInstance) {
+    own.insert("volatile.uuid".to_owned(), request.uuid.clone());
     let mut set = |key: &str, value: String| {
         own.entry(key.to_owned()).or_insert(value);
     };
-    set("volatile.uuid", uuid::Uuid::new_v4().to_string());
     set("volatile.cloud-init.instance-id", uuid::Uuid::new_v4().to_string());
     if let Source::Image { fingerprint, .. } = &request.source {
         set("volatile.apply_template", "create".to_owned());

@@ -1,5 +1,6 @@
 //! `/internal`: for the commands of `lxd` and for helpers; root on the unix socket only.
 
+mod faults;
 mod sql;
 
 use http::Method;
@@ -21,6 +22,7 @@ pub fn routes() -> Vec<Route> {
         ),
         route(Method::PUT, "/internal/shutdown", Access::Root, "1.0", shutdown),
     ];
+    all.extend(faults::routes());
     all.extend(sql::routes());
     all
 }

@@ -1,0 +1,99 @@
+//! Faults on purpose, for the tests: the n-th point of a use case fails, or kills the daemon as `kill -9` does.
+//!
+//! Points stand before and after each journal entry and after each external effect. They do nothing unless the
+//! daemon was started with `LXD_TEST_FAULTS=1` and a test armed one through `/internal/faults`.
+
+use std::sync::Mutex;
+
+use lxd_types::{Error, Result};
+
+/// What happens at the armed point.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fault {
+    /// The step fails.
+    Fail,
+    /// The daemon ends at once.
+    Kill,
+}
+
+/// The armed fault, if any.
+#[derive(Debug, Default)]
+pub struct Faults {
+    enabled: bool,
+    /// Held for a few instructions, never across an await.
+    armed: Mutex<Armed>,
+}
+
+#[derive(Debug, Default)]
+struct Armed {
+    fault: Option<Fault>,
+    at: u64,
+    seen: u64,
+}
+
+impl Faults {
+    /// Reads `LXD_TEST_FAULTS`.
+    pub fn from_environment() -> Self {
+        Self {
+            enabled: std::env::var_os("LXD_TEST_FAULTS").is_some_and(|v| v == "1"),
+            armed: Mutex::default(),
+        }
+    }
+
+    /// Arms the point number `at` (from 1), counted from now; disarms with `None`. Returns how many points were passed
+    /// since the last call.
+    ///
+    /// # Errors
+    /// The daemon was not started for tests.
+    pub fn arm(&self, fault: Option<Fault>, at: u64) -> Result<u64> {
+        if !self.enabled {
+            return Err(Error::forbidden(
+                "Faults are only for daemons that were started with LXD_TEST_FAULTS=1",
+            ));
+        }
+        let mut armed = self.armed.lock().expect("no panic happens while the lock is held");
+        let seen = armed.seen;
+        *armed = Armed { fault, at, seen: 0 };
+        Ok(seen)
+    }
+
+    /// A point: passes, unless it is the armed one.
+    ///
+    /// # Errors
+    /// The armed fault.
+    pub fn point(&self, name: &'static str) -> Result<()> {
+        if !self.enabled {
+            return Ok(());
+        }
+        let mut armed = self.armed.lock().expect("no panic happens while the lock is held");
+        armed.seen += 1;
+        let fault = armed.fault.filter(|_| armed.seen == armed.at);
+        drop(armed);
+        match fault {
+            None => Ok(()),
+            Some(Fault::Fail) => Err(Error::internal(format!("Fault on purpose at {name:?}"))),
+            Some(Fault::Kill) => {
+                let own = rustix::process::getpid();
+                // The signal cannot be caught: the call does not return.
+                let _ = rustix::process::kill_process(own, rustix::process::Signal::KILL);
+                Err(Error::internal("The daemon survived SIGKILL"))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_armed_point_fails_and_only_in_tests() {
+        let faults = Faults { enabled: true, armed: Mutex::default() };
+        faults.arm(Some(Fault::Fail), 2).unwrap();
+        assert!(faults.point("a").is_ok());
+        assert!(faults.point("b").is_err());
+        assert!(faults.point("c").is_ok());
+        assert_eq!(faults.arm(None, 0).unwrap(), 3);
+        assert!(Faults::default().arm(Some(Fault::Kill), 1).is_err());
+    }
+}

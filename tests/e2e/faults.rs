@@ -1,0 +1,149 @@
+//! Every fault point of every use case once: first it fails, then it kills the daemon. Afterwards nothing may be left
+//! behind and nothing may be stuck. The points count themselves, so a new one is covered by existing.
+
+use lxd_testkit::{Daemon, request, request_raw};
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+/// A use case: how to bring about its start, the request, and how to undo its success.
+struct Case {
+    name: &'static str,
+    before: fn(&Daemon),
+    request: (&'static str, &'static str, &'static str),
+    after: fn(&Daemon),
+}
+
+const CASES: &[Case] = &[
+    Case {
+        name: "create",
+        before: |_| (),
+        request: (
+            "POST",
+            "/1.0/instances",
+            r#"{"name": "c1", "source": {"type": "image", "alias": "busybox"}}"#,
+        ),
+        after: delete,
+    },
+    Case {
+        name: "start",
+        before: create,
+        request: ("PUT", "/1.0/instances/c1/state", r#"{"action": "start"}"#),
+        after: stop_and_delete,
+    },
+    Case {
+        name: "stop",
+        before: create_and_start,
+        request: ("PUT", "/1.0/instances/c1/state", r#"{"action": "stop", "force": true}"#),
+        after: stop_and_delete,
+    },
+    Case {
+        name: "rename",
+        before: create,
+        request: ("POST", "/1.0/instances/c1", r#"{"name": "c9"}"#),
+        after: |daemon| {
+            daemon.call("DELETE", "/1.0/instances/c9", &Value::Null);
+            delete(daemon);
+        },
+    },
+    Case { name: "delete", before: create, request: ("DELETE", "/1.0/instances/c1", ""), after: delete },
+    Case {
+        name: "network create",
+        before: |_| (),
+        request: (
+            "POST",
+            "/1.0/networks",
+            r#"{"name": "fbr0", "config": {"ipv4.address": "10.99.1.1/24", "ipv6.address": "none"}}"#,
+        ),
+        after: |daemon| {
+            daemon.call("DELETE", "/1.0/networks/fbr0", &Value::Null);
+        },
+    },
+];
+
+fn create(daemon: &Daemon) {
+    daemon.create("c1", &json!({}));
+}
+
+fn create_and_start(daemon: &Daemon) {
+    create(daemon);
+    daemon.state("c1", "start", "");
+}
+
+fn delete(daemon: &Daemon) {
+    daemon.call("DELETE", "/1.0/instances/c1", &Value::Null);
+}
+
+fn stop_and_delete(daemon: &Daemon) {
+    daemon.call("PUT", "/1.0/instances/c1/state", &json!({"action": "stop", "force": true}));
+    delete(daemon);
+}
+
+/// Arms a fault; how many points were passed since the last call.
+fn arm(daemon: &Daemon, fault: &str, at: u64) -> u64 {
+    let path = format!("/internal/faults?fault={fault}&at={at}");
+    let answer = request(&daemon.socket(), "PUT", &path, None);
+    answer.metadata().as_u64().unwrap_or_else(|| panic!("{}", answer.json()))
+}
+
+fn send(daemon: &Daemon, case: &Case) {
+    let (method, path, body) = case.request;
+    let Ok(answer) = request_raw(&daemon.socket(), method, path, &[], body.as_bytes()) else { return };
+    let operation = answer.json()["operation"].as_str().unwrap_or_default().to_owned();
+    if !operation.is_empty() {
+        let _ = request_raw(&daemon.socket(), "GET", &format!("{operation}/wait?timeout=60"), &[], b"");
+    }
+}
+
+/// Runs a case once without a fault and answers how many points it has.
+fn count(daemon: &Daemon, case: &Case) -> u64 {
+    (case.before)(daemon);
+    arm(daemon, "none", 0);
+    send(daemon, case);
+    let points = arm(daemon, "none", 0);
+    (case.after)(daemon);
+    points
+}
+
+fn tests_daemon() -> Daemon {
+    Daemon::start_with(&[("LXD_TEST_FAULTS", "1")]).with_pool_and_image()
+}
+
+#[test]
+fn a_failure_at_any_point_leaves_nothing_behind() {
+    let daemon = tests_daemon();
+    for case in CASES {
+        let points = count(&daemon, case);
+        assert!(points > 0, "{} has no fault points", case.name);
+        println!("{}: {points} points", case.name);
+        let clean = World::of(&daemon);
+        for at in 1..=points {
+            (case.before)(&daemon);
+            arm(&daemon, "fail", at);
+            send(&daemon, case);
+            arm(&daemon, "none", 0);
+            (case.after)(&daemon);
+            let left = clean.difference(&World::of(&daemon));
+            assert!(left.is_empty(), "{} failed at point {at} of {points}: {left:#?}", case.name);
+        }
+    }
+}
+
+#[test]
+fn a_kill_at_any_point_leaves_nothing_behind() {
+    let mut daemon = tests_daemon();
+    for case in CASES {
+        let points = count(&daemon, case);
+        let clean = World::of(&daemon);
+        for at in 1..=points {
+            (case.before)(&daemon);
+            arm(&daemon, "kill", at);
+            send(&daemon, case);
+            daemon.kill();
+            daemon.launch();
+            (case.after)(&daemon);
+            let left = clean.difference(&World::of(&daemon));
+            assert!(left.is_empty(), "{} killed at point {at} of {points}: {left:#?}", case.name);
+        }
+    }
+}
