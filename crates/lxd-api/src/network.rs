@@ -16,13 +16,15 @@ pub struct Network {
     /// The network type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// List of URLs of objects using this profile.
+    /// List of URLs of objects using this profile; `null` when there is none, as the reference writes it.
+    #[serde(serialize_with = "crate::wire::null_when_empty")]
     pub used_by: Vec<String>,
     /// Whether this is a LXD managed network.
     pub managed: bool,
     /// The state of the network (for managed network in clusters).
     pub status: String,
-    /// Cluster members on which the network has been defined.
+    /// Cluster members on which the network has been defined; `null` for an interface that is not managed.
+    #[serde(serialize_with = "crate::wire::null_when_empty")]
     pub locations: Vec<String>,
 }
 

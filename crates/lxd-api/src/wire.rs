@@ -41,6 +41,15 @@ pub(crate) fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
+/// Writes an empty list as `null`.
+///
+/// # Errors
+/// As the serializer.
+pub(crate) fn null_when_empty<S: serde::Serializer>(list: &[String], to: S) -> Result<S::Ok, S::Error> {
+    use serde::Serialize;
+    if list.is_empty() { to.serialize_none() } else { list.serialize(to) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

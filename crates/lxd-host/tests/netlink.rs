@@ -99,6 +99,8 @@ async fn bridge_with_addresses_routes_and_a_guest() {
     net.delete_address("br0", cidr("10.77.9.1/24")).await.unwrap();
     assert!(net.addresses(Some(bridge.index)).await.unwrap().iter().all(|a| a.cidr != cidr("10.77.9.1/24")));
 
+    net.set_isolated("veth77", true).await.unwrap();
+    assert_eq!(std::fs::read_to_string("/sys/class/net/veth77/brport/isolated").unwrap(), "1\n");
     net.set_master("veth77", None).await.unwrap();
     assert_eq!(net.require("veth77").await.unwrap().master, None);
     net.set_down("br0").await.unwrap();

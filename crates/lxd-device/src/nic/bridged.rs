@@ -9,7 +9,7 @@ use lxd_host::{Runner, sysctl};
 use lxd_network::bridge::Bridges;
 use lxd_network::bridge::hosts::{self, StaticHost};
 use lxd_types::names::NetworkName;
-use lxd_types::{ConfigExt, Device, Error, InstanceKind, Mac, Result};
+use lxd_types::{ConfigExt, Device, Error, Flag, InstanceKind, Mac, Result};
 
 use super::{check, keys, limits};
 use crate::context::{Context, DeviceType, Facts, Level};
@@ -144,6 +144,9 @@ impl BridgedNic {
     async fn prepare(&self, context: &Context, device: &Device, host: &str, mac: Mac) -> Result<()> {
         // A port of a bridge needs no address of its own. Where there is no IPv6 there is no such setting.
         let _ = sysctl::write(&format!("net/ipv6/conf/{host}/disable_ipv6"), "1");
+        if device.flag("security.port_isolation", Flag::DefaultFalse) {
+            self.bridges.netlink().set_isolated(host, true).await?;
+        }
         limits::set(self.runner.as_ref(), host, limits::of(device)?).await?;
         self.tell_dhcp(context, device, mac).await
     }

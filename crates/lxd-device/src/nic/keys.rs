@@ -36,6 +36,8 @@ keys! {
         IPV4_ADDRESS: String = Key::new("ipv4.address").live(),
         /// An IPv6 address to assign to the instance through DHCP.
         IPV6_ADDRESS: String = Key::new("ipv6.address").live(),
+        /// Prevent the NIC from communicating with other NICs in the network that have port isolation enabled.
+        PORT_ISOLATION: bool = Key::new("security.port_isolation").default("false").since("instance_nic_bridged_port_isolation"),
         /// Boot priority for virtual machines (higher boots first).
         BOOT_PRIORITY: u32 = Key::new("boot.priority").since("vm_boot_priority"),
     ]
@@ -58,8 +60,6 @@ keys! {
         IPV4_FILTERING: bool = Key::new("security.ipv4_filtering").default("false").live().not_yet().since("container_nic_ipfilter"),
         /// Prevent the instance from spoofing another's IPv6 address (enables mac_filtering).
         IPV6_FILTERING: bool = Key::new("security.ipv6_filtering").default("false").live().not_yet().since("container_nic_ipfilter"),
-        /// Prevent the NIC from communicating with other NICs in the network that have port isolation enabled.
-        PORT_ISOLATION: bool = Key::new("security.port_isolation").default("false").not_yet().since("instance_nic_bridged_port_isolation"),
         /// MAAS IPv4 subnet to register the instance in.
         MAAS_V4: String = Key::new("maas.subnet.ipv4").not_yet().since("maas_network"),
         /// MAAS IPv6 subnet to register the instance in.

@@ -7,7 +7,7 @@ use rtnetlink::packet_route::link::{
     BridgeStpState, InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo,
     LinkMessage, State,
 };
-use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec};
+use rtnetlink::{LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec};
 
 use super::{Netlink, NetlinkError, Result, collect, failed, gone_is_fine, is_gone};
 
@@ -246,6 +246,17 @@ impl Netlink {
             None => 0,
         };
         self.change(name, "set the bridge of", |message| message.controller(index)).await
+    }
+
+    /// Forbids (or allows) a port of a bridge to reach other ports for which it is forbidden.
+    ///
+    /// # Errors
+    /// There is no such interface, it is no port of a bridge, or the kernel refuses.
+    pub async fn set_isolated(&self, name: &str, isolated: bool) -> Result<()> {
+        let index = self.require(name).await?.index;
+        let message = LinkBridgePort::new(index).isolated(isolated).build();
+        let done = self.handle.link().set_port(message).execute().await;
+        done.map_err(|e| failed(format!("Failed to set the isolation of interface {name:?}"), e))
     }
 
     /// Moves an interface into another namespace.
