@@ -1,6 +1,7 @@
 //! The commands of `lxd` besides the daemon itself, one file each.
 
 mod activateifneeded;
+mod init;
 mod shutdown;
 mod sql;
 mod table;
@@ -32,6 +33,13 @@ pub enum Command {
         #[arg(hide = true)]
         name: Vec<String>,
     },
+    /// Configure the LXD daemon
+    #[command(after_help = "Examples:\n  init --minimal\n\
+        \x20 init --auto [--network-address=IP] [--network-port=8443] [--storage-backend=dir]\n\
+        \x20             [--storage-create-device=DEVICE] [--storage-create-loop=SIZE]\n\
+        \x20             [--storage-pool=POOL] [--trust-password=PASSWORD]\n\
+        \x20 init --preseed\n  init --dump")]
+    Init(Box<init::Init>),
     /// Tell LXD to shutdown all containers and exit
     #[command(long_about = "Tell LXD to shutdown all containers and exit\n\n\
         This will tell LXD to start a clean shutdown of all containers,\n\
@@ -60,6 +68,7 @@ pub fn run(command: Command, _globals: &Globals) -> Result<()> {
     match command {
         Command::Activateifneeded => wait(activateifneeded::run()),
         Command::Import { .. } => Err(Error::bad_request("Command has been replaced with \"lxd recover\"")),
+        Command::Init(flags) => wait(init::run(*flags)),
         Command::Shutdown(flags) => wait(shutdown::run(flags)),
         Command::Sql(flags) => wait(sql::run(flags)),
         Command::Version => {

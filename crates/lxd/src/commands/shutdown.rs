@@ -1,5 +1,6 @@
 //! `lxd shutdown`: stops all instances, then the daemon, and waits for its end.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -36,11 +37,18 @@ pub async fn run(flags: Shutdown) -> Result<()> {
 
 async fn end(force: bool) -> Result<()> {
     let client = Client::local();
+    let server: lxd_api::server::Server = client.get("/1.0").await?;
     let path = format!("/internal/shutdown?force={force}");
     client.send::<()>("PUT", &path, None).await?;
-    // The daemon has answered and goes: nobody listens any more when it is gone.
-    while Client::local().envelope(Call::new("GET", "/")).await.is_ok() {
+    // The daemon has answered and goes: first nobody listens any more, then its process is gone.
+    let process = PathBuf::from(format!("/proc/{}", server.environment.server_pid));
+    while Client::local().envelope(Call::new("GET", "/")).await.is_ok() || is_lxd(&process) {
         tokio::time::sleep(PAUSE).await;
     }
     Ok(())
+}
+
+/// True while the process is there and is a daemon (its number may be that of another one in the meantime).
+fn is_lxd(process: &Path) -> bool {
+    std::fs::read_to_string(process.join("comm")).is_ok_and(|name| name.trim_end() == "lxd")
 }
