@@ -33,12 +33,21 @@ impl Source {
         Ok(Self { file, length })
     }
 
+    /// What the file system says about it.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    pub async fn metadata(&self) -> Result<std::fs::Metadata> {
+        Ok(self.file.metadata().await?)
+    }
+
     /// Its content, with the share that was sent shown on a terminal.
     pub fn progress(
         self,
         cx: &Cx,
-        label: &'static str,
-    ) -> impl Stream<Item = std::io::Result<Bytes>> + Send + 'static {
+        label: &str,
+    ) -> impl Stream<Item = std::io::Result<Bytes>> + Send + 'static + use<> {
+        let label = label.to_owned();
         let show = cx.shows_progress() && self.length > 0;
         let (length, mut sent, mut shown) = (self.length, 0u64, u64::MAX);
         let inner = concat(vec![Piece::File(self)]);

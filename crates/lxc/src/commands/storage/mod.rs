@@ -1,0 +1,252 @@
+//! `lxc storage`
+
+mod volume;
+mod volume_attach;
+mod volume_copy;
+mod volume_list;
+mod volume_snapshot;
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail};
+use lxd_api::resources::ResourcesStoragePool;
+use lxd_api::storage_pool::{StoragePool, StoragePoolPut};
+use serde_json::{Value, json};
+
+use super::entity::Entity;
+use crate::cli::{FORMAT, Matches, Spec, TARGET, switch};
+use crate::cx::{Cx, Target};
+use crate::keyvalue;
+use crate::output::{Listing, print_yaml, units};
+
+/// The group.
+pub static SPEC: Spec = Spec {
+    name: "storage",
+    about: "Manage storage pools and volumes",
+    subs: &[&CREATE, &DELETE, &EDIT, &GET, &INFO, &LIST, &SET, &SHOW, &UNSET, &volume::SPEC],
+    ..Spec::NEW
+};
+
+const POOL: &str = "[<remote>:]<pool>";
+
+fn target(cx: &Cx, matches: &Matches) -> Result<Target> {
+    let mut target = cx.named(matches.arg(0), "Missing pool name")?;
+    target.client = target.client.with_target(matches.value("target"));
+    Ok(target)
+}
+
+fn path(target: &Target) -> String {
+    format!("/1.0/storage-pools/{}", target.segment())
+}
+
+fn entity(cx: &Cx, matches: &Matches) -> Result<Entity> {
+    let target = target(cx, matches)?;
+    Ok(Entity::new(&target.client, path(&target)))
+}
+
+static CREATE: Spec = Spec {
+    name: "create",
+    args: "[<remote>:]<pool> <driver> [key=value...]",
+    about: "Make a storage pool",
+    flags: &[TARGET],
+    count: (2, usize::MAX),
+    run: Some(|cx, m| Box::pin(create(cx, m))),
+    ..Spec::NEW
+};
+
+async fn create(cx: &Cx, matches: &Matches) -> Result<()> {
+    let target = target(cx, matches)?;
+    let mut config = json!({});
+    for word in matches.rest(2) {
+        let (key, value) = keyvalue::pair(word)?;
+        config[key] = json!(value);
+    }
+    let body = json!({"config": config, "description": "", "name": target.name, "driver": matches.arg(1)});
+    target.client.send("POST", "/1.0/storage-pools", Some(&body)).await?;
+    if !cx.quiet {
+        match matches.value("target") {
+            "" => println!("Storage pool {} created", target.name),
+            member => println!("Storage pool {} pending on member {member}", target.name),
+        }
+    }
+    Ok(())
+}
+
+static DELETE: Spec = Spec {
+    name: "delete",
+    aliases: &["rm"],
+    args: POOL,
+    about: "Remove a storage pool",
+    count: (1, 1),
+    run: Some(|cx, m| Box::pin(delete(cx, m))),
+    ..Spec::NEW
+};
+
+async fn delete(cx: &Cx, matches: &Matches) -> Result<()> {
+    let target = target(cx, matches)?;
+    target.client.send::<Value>("DELETE", &path(&target), None).await?;
+    if !cx.quiet {
+        println!("Storage pool {} deleted", target.name);
+    }
+    Ok(())
+}
+
+static EDIT: Spec = Spec {
+    name: "edit",
+    args: POOL,
+    about: "Change a storage pool as YAML, in the editor or from standard input",
+    count: (1, 1),
+    run: Some(|cx, m| Box::pin(async { entity(cx, m)?.edit::<StoragePool, StoragePoolPut>(cx, HINT).await })),
+    ..Spec::NEW
+};
+
+const HINT: &str = "A storage pool as YAML. Lines that begin with a # are ignored.
+It holds configuration keys; the other members are shown but cannot be changed.
+An example:
+
+name: default
+driver: zfs
+config:
+  size: \"61203283968\"
+  source: /home/chb/mnt/lxd_test/default.img
+  zfs.pool_name: default";
+
+static GET: Spec = Spec {
+    name: "get",
+    args: "[<remote>:]<pool> <key>",
+    about: "Print one configuration key of a storage pool",
+    flags: &[TARGET],
+    count: (2, 2),
+    run: Some(|cx, m| Box::pin(async { entity(cx, m)?.print_set_key(m.arg(1)).await })),
+    ..Spec::NEW
+};
+
+static SET: Spec = Spec {
+    name: "set",
+    args: "[<remote>:]<pool> <key>=<value>...",
+    about: "Set configuration keys of a storage pool",
+    flags: &[TARGET],
+    count: (2, usize::MAX),
+    run: Some(|cx, m| Box::pin(async { entity(cx, m)?.set::<StoragePoolPut>(cx, m.rest(1)).await })),
+    ..Spec::NEW
+};
+
+static UNSET: Spec = Spec {
+    name: "unset",
+    args: "[<remote>:]<pool> <key>",
+    about: "Drop a configuration key of a storage pool",
+    flags: &[TARGET],
+    count: (2, 2),
+    run: Some(|cx, m| Box::pin(async { entity(cx, m)?.unset_loosely::<StoragePoolPut>(cx, m.arg(1)).await })),
+    ..Spec::NEW
+};
+
+static SHOW: Spec = Spec {
+    name: "show",
+    args: POOL,
+    about: "Print a storage pool as YAML",
+    flags: &[switch("resources", "Print the space of the pool"), TARGET],
+    count: (1, 1),
+    run: Some(|cx, m| Box::pin(show(cx, m))),
+    ..Spec::NEW
+};
+
+async fn show(cx: &Cx, matches: &Matches) -> Result<()> {
+    let target = target(cx, matches)?;
+    if matches.is("resources") {
+        let resources: ResourcesStoragePool =
+            target.client.get(&format!("{}/resources", path(&target))).await?;
+        return print_yaml(&resources);
+    }
+    let mut pool: StoragePool = target.client.get(&path(&target)).await?;
+    pool.used_by.sort();
+    print_yaml(&pool)
+}
+
+static LIST: Spec = Spec {
+    name: "list",
+    aliases: &["ls"],
+    args: "[<remote>:]",
+    about: "Print a table of every storage pool",
+    flags: &[FORMAT],
+    count: (0, 1),
+    run: Some(|cx, m| Box::pin(list(cx, m))),
+    ..Spec::NEW
+};
+
+async fn list(cx: &Cx, matches: &Matches) -> Result<()> {
+    let target = cx.target(matches.arg(0))?;
+    if !target.name.is_empty() {
+        bail!("Filtering isn't supported yet");
+    }
+    let raw = target.client.send::<Value>("GET", "/1.0/storage-pools?recursion=1", None).await?;
+    let pools: Vec<StoragePool> = lxd_api::from_value(raw.clone())?;
+    let mut listing = Listing::new(["NAME", "DRIVER", "SOURCE", "DESCRIPTION", "USED BY", "STATE"]);
+    for pool in &pools {
+        listing.row([
+            pool.name.clone(),
+            pool.driver.clone(),
+            pool.config.get("source").cloned().unwrap_or_default(),
+            pool.description.clone(),
+            pool.used_by.len().to_string(),
+            pool.status.to_uppercase(),
+        ]);
+    }
+    listing.sort();
+    listing.print(matches.value("format"), &raw, &pools)
+}
+
+static INFO: Spec = Spec {
+    name: "info",
+    args: POOL,
+    about: "Print the space of a storage pool and what uses it",
+    flags: &[switch("bytes", "Sizes as plain bytes"), TARGET],
+    count: (1, 1),
+    run: Some(|cx, m| Box::pin(info(cx, m))),
+    ..Spec::NEW
+};
+
+async fn info(cx: &Cx, matches: &Matches) -> Result<()> {
+    let target = target(cx, matches)?;
+    let pool: StoragePool = target.client.get(&path(&target)).await?;
+    let space: ResourcesStoragePool = target.client.get(&format!("{}/resources", path(&target))).await?;
+    let size = |bytes: u64| {
+        if matches.is("bytes") {
+            bytes.to_string()
+        } else {
+            units::bytes(i64::try_from(bytes).unwrap_or(i64::MAX), 2)
+        }
+    };
+    let mut info = BTreeMap::from([
+        ("name", pool.name.clone()),
+        ("driver", pool.driver.clone()),
+        ("description", pool.description.clone()),
+        ("space used", size(space.space.used)),
+        ("total space", size(space.space.total)),
+    ]);
+    if !matches!(matches.value("target"), "") {
+        info.insert("target", matches.value("target").to_owned());
+    }
+    let shown: BTreeMap<&str, Value> =
+        BTreeMap::from([("info", json!(info)), ("used by", json!(users(&pool)))]);
+    print_yaml(&shown)
+}
+
+/// What uses the pool, by kind.
+fn users(pool: &StoragePool) -> BTreeMap<String, Vec<String>> {
+    let mut users: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for url in &pool.used_by {
+        let (path, query) = url.split_once('?').unwrap_or((url, ""));
+        let parts: Vec<&str> = path.trim_start_matches("/1.0/").split('/').collect();
+        let project = query.split('&').find_map(|pair| pair.strip_prefix("project="));
+        let (kind, name) = match parts[..] {
+            ["storage-pools", _, "volumes", _, name, ..] => ("volumes", name),
+            [kind, name, ..] => (kind, name),
+            _ => continue,
+        };
+        let name = project.map_or_else(|| name.to_owned(), |project| format!("{name} (project {project:?})"));
+        users.entry(kind.to_owned()).or_default().push(name);
+    }
+    users.values_mut().for_each(|names| names.sort());
+    users
+}
