@@ -5,7 +5,7 @@ mod matches;
 mod parse;
 pub mod spec;
 
-pub use help::usage;
+pub use help::{help, usage};
 pub use matches::Matches;
 pub use parse::{Parsed, parse};
 pub use spec::{FORMAT, Flag, MANY, Spec, TARGET, list, number, switch, value};

@@ -160,14 +160,16 @@ pub async fn send(
 }
 
 impl Entity {
-    /// Removes a key; one that is not set is left alone.
+    /// Removes a key. One that is not set is sent as empty, so that the server refuses unknown keys.
     ///
     /// # Errors
     /// The server's.
     pub async fn unset_loosely<T: DeserializeOwned + Serialize>(&self, cx: &Cx, key: &str) -> Result<()> {
         self.change::<T>(cx, |object| {
-            if let Some(config) = object["config"].as_object_mut() {
-                config.shift_remove(key);
+            if let Some(config) = object["config"].as_object_mut()
+                && config.shift_remove(key).is_none()
+            {
+                config.insert(key.to_owned(), json!(""));
             }
             Ok(())
         })

@@ -10,7 +10,7 @@ use crate::output::units;
 pub fn describe(resources: &Resources) -> String {
     let mut out = cpus(&resources.cpu);
     out += &memory(&resources.memory);
-    out += &cards("NIC", &resources.network.cards, |card| nic(card));
+    out += &cards("NIC", &resources.network.cards, nic);
     out += &cards("Disk", &resources.storage.disks, disk);
     out
 }

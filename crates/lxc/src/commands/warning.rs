@@ -52,6 +52,10 @@ static DELETE: Spec = Spec {
 };
 
 async fn delete(cx: &Cx, matches: &Matches) -> Result<()> {
+    if matches.args.is_empty() && !matches.is("all") {
+        crate::output::print(&crate::cli::help(matches));
+        return Ok(());
+    }
     let target = cx.target(matches.arg(0))?;
     if !matches.is("all") {
         if target.name.is_empty() {
@@ -129,6 +133,7 @@ async fn list(cx: &Cx, matches: &Matches) -> Result<()> {
     for (_, warning) in &kept {
         listing.row(columns.iter().map(|(letter, _)| cell(*letter, warning)));
     }
+    listing.sort();
     let (raw, typed): (Vec<Value>, Vec<Warning>) = kept.into_iter().unzip();
     listing.print(matches.value("format"), &Value::Array(raw), &typed)
 }

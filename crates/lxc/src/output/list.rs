@@ -59,6 +59,6 @@ fn compare_cells(a: &str, b: &str) -> std::cmp::Ordering {
     match (a.is_empty(), b.is_empty()) {
         (true, false) => std::cmp::Ordering::Greater,
         (false, true) => std::cmp::Ordering::Less,
-        _ => super::natural::compare(a, b),
+        _ => super::natural::compare_cells(a, b),
     }
 }

@@ -1,8 +1,36 @@
-//! The order of map keys in YAML output: numbers inside keys compare as numbers, signs come before letters.
+//! Natural orders: numbers inside texts compare as numbers.
 
 use std::cmp::Ordering;
 
-/// Compares two keys.
+/// The order of table cells: runs of digits compare as numbers, all else as text.
+pub fn compare_cells(a: &str, b: &str) -> Ordering {
+    let (left, right) = (chunks(a), chunks(b));
+    for (x, y) in left.iter().zip(&right) {
+        let order = match (x.parse::<u64>(), y.parse::<u64>()) {
+            (Ok(m), Ok(n)) => m.cmp(&n).then(x.cmp(y)),
+            _ => x.cmp(y),
+        };
+        if order.is_ne() {
+            return order;
+        }
+    }
+    left.len().cmp(&right.len())
+}
+
+/// Runs of digits and of other characters.
+fn chunks(text: &str) -> Vec<&str> {
+    let mut chunks = Vec::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let digit = first.is_ascii_digit();
+        let end = rest.find(|c: char| c.is_ascii_digit() != digit).unwrap_or(rest.len());
+        chunks.push(&rest[..end]);
+        rest = &rest[end..];
+    }
+    chunks
+}
+
+/// The order of map keys in YAML output: signs come before letters.
 pub fn compare(a: &str, b: &str) -> Ordering {
     let (left, right): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let Some(at) = left.iter().zip(&right).position(|(x, y)| x != y) else {
@@ -13,11 +41,7 @@ pub fn compare(a: &str, b: &str) -> Ordering {
     match (x_letter, y_letter) {
         (true, true) => return x.cmp(&y),
         (false, false) => {}
-        _ => {
-            // Behind a digit the letter comes first: `a1b` before `a1.`.
-            let behind_digit = at > 0 && left[at - 1].is_ascii_digit();
-            return if x_letter == behind_digit { Ordering::Less } else { Ordering::Greater };
-        }
+        _ => return if y_letter { Ordering::Less } else { Ordering::Greater },
     }
     let (a, b) = (number(&left[at..]), number(&right[at..]));
     a.1.cmp(&b.1).then(a.0.cmp(&b.0)).then(x.cmp(&y))

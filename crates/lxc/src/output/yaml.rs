@@ -249,8 +249,9 @@ impl Facts {
         indicator |= text.starts_with("---") || text.starts_with("...");
         let edge = |index: usize, chars_of: &[char]| chars.get(index).is_some_and(|c| chars_of.contains(c));
         let hard = space_break || special;
+        let breaks = chars.iter().any(|c| matches!(c, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}'));
         Self {
-            plain_ok: !indicator && !hard && !edge(0, &[' ', '\n']) && !edge(last, &[' ', '\n']),
+            plain_ok: !indicator && !hard && !breaks && !edge(0, &[' ', '\n']) && !edge(last, &[' ', '\n']),
             single_ok: !hard && !break_space,
             block_ok: !hard && !edge(last, &[' ']),
         }
@@ -291,10 +292,10 @@ fn escape(c: char) -> String {
     }
 }
 
-/// True for what a YAML 1.1 reader takes for a boolean, null, number, date or merge key.
+/// True for what a YAML 1.1 reader takes for a boolean, null, number or date.
 fn looks_typed(text: &str) -> bool {
     const WORDS: &[&str] = &["y", "n", "yes", "no", "on", "off", "true", "false", "null"];
-    const MARKS: &[&str] = &["", "~", "<<"];
+    const MARKS: &[&str] = &["", "~"];
     if MARKS.contains(&text) {
         return true;
     }

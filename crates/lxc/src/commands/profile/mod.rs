@@ -161,7 +161,7 @@ static UNSET: Spec = Spec {
     about: "Drop a configuration key of a profile",
     count: (2, 2),
     run: Some(|cx, m| {
-        Box::pin(async { entity(&target(cx, m.arg(0))?).unset::<ProfilePut>(cx, m.arg(1)).await })
+        Box::pin(async { entity(&target(cx, m.arg(0))?).unset_loosely::<ProfilePut>(cx, m.arg(1)).await })
     }),
     ..Spec::NEW
 };

@@ -65,7 +65,6 @@ async fn list(cx: &Cx, matches: &Matches) -> Result<()> {
         };
         listing.row(columns.iter().map(|(letter, _)| cell(*letter, volume, &usage)));
     }
-    listing.sort();
     let (raw, typed): (Vec<Value>, Vec<StorageVolume>) = kept.into_iter().unzip();
     listing.print(matches.value("format"), &Value::Array(raw), &typed)
 }
@@ -73,6 +72,7 @@ async fn list(cx: &Cx, matches: &Matches) -> Result<()> {
 async fn columns(matches: &Matches, client: &lxd_client::Client) -> Result<Vec<(char, &'static str)>> {
     let given = matches.given("columns");
     let text = matches.value("columns");
+    let all_projects = matches.is("all-projects");
     let clustered = text.contains('L') && client.get::<Server>("/1.0").await?.environment.server_clustered;
     if given && text.contains('L') && !clustered {
         bail!("Can't specify column L when not clustered");
@@ -82,7 +82,7 @@ async fn columns(matches: &Matches, client: &lxd_client::Client) -> Result<Vec<(
         if entry.is_empty() {
             bail!("Empty column entry (redundant, leading or trailing command) in '{text}'");
         }
-        for letter in entry.chars().filter(|letter| clustered || *letter != 'L') {
+        for letter in entry.chars().filter(|l| (clustered || *l != 'L') && (all_projects || *l != 'e')) {
             let Some(column) = COLUMNS.iter().find(|(l, _)| *l == letter) else {
                 bail!("Unknown column shorthand char '{letter}' in '{entry}'");
             };
