@@ -69,8 +69,7 @@ async fn create(cx: &Cx, matches: &Matches) -> Result<()> {
     let target = target(cx, matches)?;
     let mut config = json!({});
     for word in matches.rest(1) {
-        let (key, value) =
-            keyvalue::pair(word).map_err(|_| anyhow::anyhow!("Bad key/value pair: {word}"))?;
+        let (key, value) = keyvalue::pair(word).map_err(|_| anyhow::anyhow!("Bad key/value pair: {word}"))?;
         config[key] = json!(value);
     }
     let body =
