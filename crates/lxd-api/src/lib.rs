@@ -16,6 +16,7 @@ pub mod network_forward;
 pub mod operation;
 pub mod profile;
 pub mod project;
+mod request;
 pub mod resources;
 pub mod response;
 pub mod server;
@@ -28,6 +29,7 @@ mod wire;
 
 use std::collections::BTreeMap;
 
+pub use request::{RequestError, first_value, from_request};
 pub use status::StatusCode;
 pub use timestamp::Timestamp;
 pub use wire::{from_json, from_value};

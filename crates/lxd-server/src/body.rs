@@ -36,17 +36,12 @@ pub async fn read(mut body: Incoming, limit: usize) -> Result<Bytes> {
     Ok(whole.freeze())
 }
 
-/// Parses a JSON object; every body of the API is one, and `null` stands for an empty one.
+/// Parses a JSON object; `null` stands for an empty one, and what comes after it is ignored.
 ///
 /// # Errors
-/// Bad request with the parser's words.
+/// Bad request, in the reference's words.
 pub fn json<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
-    let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
-    if first == Some(&b'[') {
-        // A struct would take its members from an array, one by one.
-        return Err(Error::bad_request("json: cannot unmarshal array into an object"));
-    }
-    lxd_api::from_json(text).map_err(|error| Error::bad_request(error.to_string()))
+    lxd_api::from_request(text).map_err(|error| Error::bad_request(error.0))
 }
 
 /// The body as a stream of blocks, e.g. to hash and unpack an image while it arrives. The stream ends with
@@ -63,7 +58,8 @@ pub fn stream(body: Incoming) -> impl Stream<Item = io::Result<Bytes>> + Send + 
 /// The body is no JSON object, or a member has the wrong type.
 pub fn patch<T: Serialize + DeserializeOwned>(present: &T, text: &[u8]) -> Result<T> {
     json::<T>(text)?;
-    let changes: Value = json(text)?;
+    let mut changes = lxd_api::first_value(text).map_err(|error| Error::bad_request(error.0))?;
+    drop_nulls(&mut changes);
     let mut object = serde_json::to_value(present).map_err(|error| Error::internal(error.to_string()))?;
     let (Value::Object(object_members), Value::Object(changes)) = (&mut object, changes) else {
         return json(text);
@@ -77,6 +73,13 @@ pub fn patch<T: Serialize + DeserializeOwned>(present: &T, text: &[u8]) -> Resul
         }
     }
     serde_json::from_value(object).map_err(|error| Error::bad_request(error.to_string()))
+}
+
+fn drop_nulls(value: &mut Value) {
+    if let Value::Object(members) = value {
+        members.retain(|_, member| !member.is_null());
+        members.values_mut().for_each(drop_nulls);
+    }
 }
 
 #[cfg(test)]
