@@ -184,7 +184,13 @@ impl<'de> Deserializer<'de> for Node {
         match self.value {
             Value::Object(members) => {
                 let members = given(members).collect::<Vec<_>>().into_iter();
-                visitor.visit_map(Members { owner: name, fields, before: self.place.path, members, next: None })
+                visitor.visit_map(Members {
+                    owner: name,
+                    fields,
+                    before: self.place.path,
+                    members,
+                    next: None,
+                })
             }
             Value::Null => visitor.visit_map(MapDeserializer::new(std::iter::empty::<(String, Node)>())),
             _ => Err(self.mismatch(&format!("api.{name}"))),
@@ -198,7 +204,8 @@ impl<'de> Deserializer<'de> for Node {
         visitor: V,
     ) -> Result<V::Value, Failed> {
         let text = self.value.into_deserializer();
-        text.deserialize_enum(name, variants, visitor).map_err(|error: serde_json::Error| Failed::custom(error))
+        text.deserialize_enum(name, variants, visitor)
+            .map_err(|error: serde_json::Error| Failed::custom(error))
     }
 
     serde::forward_to_deserialize_any! {
