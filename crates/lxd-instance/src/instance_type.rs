@@ -5,8 +5,11 @@
 
 use lxd_types::{Config, Error, Result};
 
-/// CPUs and memory in GB of a cloud's types.
-const CLOUDS: &[(&str, &[(&str, f32, f32)])] = &[(
+/// Name, CPUs and memory in GB.
+type Shape = (&'static str, f32, f32);
+
+/// The types of clouds.
+const CLOUDS: &[(&str, &[Shape])] = &[(
     "aws",
     &[
         ("t2.nano", 1.0, 0.5),

@@ -14,6 +14,7 @@ use lxd_types::arch::Architecture;
 use lxd_types::names::InstanceName;
 use lxd_types::{Config, Devices, Error, InstanceKind, Result};
 
+use super::devices::Owner;
 use super::rules;
 use super::source::Source;
 use super::{InstanceKey, idmap, volatile};
@@ -57,6 +58,10 @@ pub struct CreatePlan {
     pub pool: String,
     /// Size of the root disk in bytes.
     pub size: Option<u64>,
+    /// The keys that will hold.
+    pub config: Config,
+    /// The devices that will hold.
+    pub expanded: Devices,
 }
 
 /// Starts the creation; the answer is its operation.
@@ -72,6 +77,17 @@ pub async fn create(core: &SharedCore, permit: &Permit, post: InstancesPost) -> 
         .by(permit.caller().requestor());
     let (core, permit) = (core.clone(), permit.clone());
     Ok(core.operations.clone().spawn(spec, move |op| async move { run(&core, &permit, &op, request).await }))
+}
+
+/// Asks the host about the devices; the rules are applied again when the instance is recorded.
+async fn check_host(core: &SharedCore, request: &CreateInstance) -> Result<()> {
+    let (registry, ids, wanted) = (core.device_registry(), core.host_ids.clone(), request.clone());
+    let failed = |error: Error| error.context("Failed creating instance record");
+    let plan = core.db.read(move |tx| plan_create(tx, &registry, &ids, &wanted)).await.map_err(failed)?;
+    let owner = Owner { key: &request.key, kind: request.kind, own: &plan.row.config, config: &plan.config };
+    super::devices::check_added(core, owner, &Devices::new(), &plan.expanded)
+        .await
+        .map_err(|error| failed(error.context("Failed initialising instance")))
 }
 
 /// Checks form and references of the request.
@@ -157,6 +173,7 @@ async fn record(core: &SharedCore, request: &CreateInstance) -> Result<CreatePla
     let request = request.clone();
     let registry = core.device_registry();
     let ids = core.host_ids.clone();
+    check_host(core, &request).await?;
     core.db
         .write(move |tx| {
             let plan = plan_create(tx, &registry, &ids, &request)?;
@@ -193,7 +210,8 @@ pub fn plan_create(
     let image = request.source.image_facts(tx, project.id)?;
     let mut own = request.source.image_config(&image);
     own.extend(request.config.clone());
-    rules::check_new_config(&request.config, &own, request.kind)?;
+    rules::check_new_config(&request.config, &own, request.kind)
+        .map_err(|error| error.context("Failed initialising instance"))?;
     let config = expand_config(of.iter().map(|p| &p.config), &own);
     let devices = expand_devices(of.iter().map(|p| &p.devices), &request.devices);
     let facts = crate::instances::facts::device_facts(tx, &project)?;
@@ -227,7 +245,7 @@ pub fn plan_create(
         kind: VolumeKind::Container.number(),
         ..storage_volumes::NewVolume::here(project.id)
     };
-    Ok(CreatePlan { row, volume, pool, size })
+    Ok(CreatePlan { row, volume, pool, size, config, expanded: devices })
 }
 
 /// Makes the root volume and fills it from the source.

@@ -3,7 +3,7 @@
 use lxd_device::{Context, Registry, Started};
 use lxd_instance::keys::volatile;
 use lxd_types::error::Many;
-use lxd_types::{Config, Device, IdMap, Result};
+use lxd_types::{Config, Device, Devices, Error, IdMap, InstanceKind, Result};
 
 use super::{InstanceKey, Model, facts};
 use crate::SharedCore;
@@ -19,16 +19,60 @@ pub struct AllStarted {
 
 /// The surroundings of one device.
 pub fn context(core: &SharedCore, model: &Model, name: &str, idmap: &IdMap) -> Result<Context> {
-    Ok(Context {
-        project: model.key.project.clone(),
-        instance: model.key.name.clone(),
-        kind: model.kind(),
-        device: name.parse()?,
-        volatile: volatile::of_device(&model.row.config, name),
-        devices_dir: core.paths.devices().join(model.key.storage_name()),
-        idmap: idmap.clone(),
-        config: model.config.clone(),
-    })
+    Owner::from(model).context(core, name, idmap)
+}
+
+/// The instance that devices belong to, recorded or not yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Owner<'a> {
+    /// Project and name.
+    pub key: &'a InstanceKey,
+    /// Container or virtual machine.
+    pub kind: InstanceKind,
+    /// Its own keys.
+    pub own: &'a Config,
+    /// All keys that hold.
+    pub config: &'a Config,
+}
+
+impl<'a> From<&'a Model> for Owner<'a> {
+    fn from(model: &'a Model) -> Self {
+        Self { key: &model.key, kind: model.kind(), own: &model.row.config, config: &model.config }
+    }
+}
+
+impl Owner<'_> {
+    fn context(&self, core: &SharedCore, name: &str, idmap: &IdMap) -> Result<Context> {
+        Ok(Context {
+            project: self.key.project.clone(),
+            instance: self.key.name.clone(),
+            kind: self.kind,
+            device: name.parse()?,
+            volatile: volatile::of_device(self.own, name),
+            devices_dir: core.paths.devices().join(self.key.storage_name()),
+            idmap: idmap.clone(),
+            config: self.config.clone(),
+        })
+    }
+}
+
+/// Asks the host about devices that an instance has not had so far: does the source exist, is there such a parent?
+///
+/// # Errors
+/// `Failed add validation for device "NAME": …`
+pub async fn check_added(core: &SharedCore, owner: Owner<'_>, old: &Devices, new: &Devices) -> Result<()> {
+    let facts = load_facts(core, owner.key).await?;
+    let registry = core.device_registry();
+    let added = new.iter().filter(|(name, device)| old.get(*name) != Some(*device));
+    for (name, device) in added {
+        let checked = async {
+            let kind = registry.find(name, device, &facts)?;
+            kind.check_host(&owner.context(core, name, &IdMap::default())?, device).await
+        };
+        let failed = |error: Error| error.context(format!("Failed add validation for device {name:?}"));
+        checked.await.map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// Starts all devices; when one fails, those that were started are stopped again.

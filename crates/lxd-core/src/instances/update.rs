@@ -1,12 +1,14 @@
 //! `PUT` and `PATCH /1.0/instances/{name}`: the transaction decides, then the running instance follows.
 
+use std::sync::Arc;
+
 use lxd_api::instance::InstancePut;
 use lxd_auth::Permit;
 use lxd_db::{Tx, instances, profiles, projects};
 use lxd_instance::{expand_config, expand_devices};
 use lxd_types::arch::Architecture;
 use lxd_types::names::InstanceName;
-use lxd_types::{Config, Error, Kind, Result};
+use lxd_types::{Config, Devices, Error, Kind, Result};
 
 use super::{HostIds, InstanceKey, Model, facts, load, put_view, rules};
 use crate::SharedCore;
@@ -27,15 +29,25 @@ pub async fn update(
     merge: Box<Merge>,
 ) -> Result<()> {
     let key = InstanceKey::new(permit.project(), name);
-    let wanted = key.clone();
-    let registry = core.device_registry();
-    let ids = core.host_ids.clone();
+    let (registry, ids) = (core.device_registry(), core.host_ids.clone());
+    let (wanted, merge): (_, Arc<Merge>) = (key.clone(), merge.into());
+    let planned = {
+        let (wanted, merge, registry, ids) = (wanted.clone(), merge.clone(), registry.clone(), ids.clone());
+        core.db.read(move |tx| {
+            let old = load(tx, &wanted)?;
+            let plan = plan_update(tx, &registry, &ids, &old, merge(put_view(&old))?)?;
+            Ok((old, plan.devices))
+        })
+    };
+    // The host is asked outside of the transaction; the rules are applied again inside.
+    let (old, devices) = planned.await?;
+    super::devices::check_added(core, (&old).into(), &old.devices, &devices).await?;
     let (old, new) = core
         .db
         .write(move |tx| {
             let old = load(tx, &wanted)?;
-            let put = merge(put_view(&old))?;
-            record(tx, &registry, &ids, &old, put)?;
+            let plan = plan_update(tx, &registry, &ids, &old, merge(put_view(&old))?)?;
+            instances::update(tx, old.row.id, &plan.change)?;
             Ok((old, load(tx, &wanted)?))
         })
         .await?;
@@ -53,13 +65,19 @@ pub async fn put_fields(core: &SharedCore, permit: &Permit, name: &InstanceName)
     Ok(put_view(&core.db.read(move |tx| load(tx, &key)).await?))
 }
 
-fn record(
+/// What a change would record, and the devices that would hold then.
+struct UpdatePlan {
+    change: instances::Change,
+    devices: Devices,
+}
+
+fn plan_update(
     tx: &Tx<'_>,
     registry: &lxd_device::Registry,
     ids: &Result<HostIds, String>,
     old: &Model,
     put: InstancePut,
-) -> Result<()> {
+) -> Result<UpdatePlan> {
     let project = projects::get(tx, &old.row.project)?;
     let owner = projects::owner_of(tx, &project.name, "profiles")?;
     for name in &put.profiles {
@@ -73,10 +91,9 @@ fn record(
     let config = expand_config(of.iter().map(|p| &p.config), &own);
     let devices = expand_devices(of.iter().map(|p| &p.devices), &put.devices);
     let facts = facts::device_facts(tx, &project)?;
-    rules::check_devices(registry, old.kind(), &devices, &facts)
-        .map_err(|error| error.context("Invalid expanded devices"))?;
-    rules::root_disk(&devices)
-        .map_err(|error| error.context("Invalid expanded devices").with_kind(Kind::BadRequest))?;
+    rules::check_devices(registry, old.kind(), &put.devices, &facts)
+        .map_err(|error| error.context("Invalid devices"))?;
+    check_expanded(registry, old, &devices, &facts)?;
     super::idmap::assign(tx, &mut own, &config, ids)?;
     let architecture = rules::architecture(&put.architecture)?
         .or_else(|| Architecture::from_id(old.row.architecture))
@@ -89,5 +106,24 @@ fn record(
         devices: put.devices,
         profiles: of.iter().map(|p| p.id).collect(),
     };
-    instances::update(tx, old.row.id, &change)
+    Ok(UpdatePlan { change, devices })
+}
+
+/// Checks the devices that would hold, and that the root disk stays where it is.
+fn check_expanded(
+    registry: &lxd_device::Registry,
+    old: &Model,
+    devices: &Devices,
+    facts: &lxd_device::Facts,
+) -> Result<()> {
+    let invalid = |error: Error| error.context("Invalid expanded devices").with_kind(Kind::BadRequest);
+    let (pool, _) = rules::root_disk(devices)
+        .map_err(|error| invalid(error.context("Failed detecting root disk device")))?;
+    if let Ok((present, _)) = rules::root_disk(&old.devices)
+        && present != pool
+    {
+        let text = format!("Cannot update root disk device pool name to {pool:?}");
+        return Err(Error::bad_request(text));
+    }
+    rules::check_devices(registry, old.kind(), devices, facts).map_err(invalid)
 }
