@@ -10,7 +10,7 @@ use lxd_device::nic::BridgedNic;
 use lxd_storage::{Pool, VolumeKind, VolumeRef};
 use lxd_sys::Dir;
 use lxd_types::names::ProjectName;
-use lxd_types::{Error, Result};
+use lxd_types::{Error, Kind, Result};
 
 use crate::{Core, SharedCore};
 
@@ -59,6 +59,10 @@ impl PoolVolumes {
                 let owner = projects::owner_of(tx, volume.project.as_str(), "storage.volumes")?;
                 let kind = VolumeKind::Custom.number();
                 storage_volumes::get(tx, pool, owner, kind, volume.volume.as_str())
+                    .map_err(|error| match error.kind() {
+                        Kind::NotFound => Error::not_found("Storage volume not found"),
+                        _ => error,
+                    })
                     .map_err(|error| error.context("Failed loading custom volume"))
                     .map(|row| row.project)
             })

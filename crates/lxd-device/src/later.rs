@@ -38,6 +38,11 @@ pub(crate) fn find(device: &Device, nic: &str) -> Option<&'static Later> {
     TYPES.iter().find(|(known, _)| *known == name).map(|(_, later)| later)
 }
 
+/// The names of all later types, interfaces and GPUs with their kind.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    TYPES.iter().map(|(name, _)| *name)
+}
+
 const TYPES: &[(&str, Later)] = &[
     (
         "gpu:mdev",

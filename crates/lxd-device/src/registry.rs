@@ -41,6 +41,13 @@ impl Registry {
         self
     }
 
+    /// Whether there is a device type of this name, in this version or a later one.
+    pub fn knows(&self, kind: &str) -> bool {
+        let is =
+            |full: &str| full == kind || full.strip_prefix(kind).is_some_and(|rest| rest.starts_with(':'));
+        !kind.is_empty() && (self.types.keys().any(|full| is(full)) || later::names().any(is))
+    }
+
     /// The type of a device that passed validation.
     ///
     /// # Errors
@@ -208,6 +215,15 @@ mod tests {
             "Device validation failed for \"d1\": not supported yet: devices of type tpm"
         );
         assert!(text(&[("type", "pci")], Level::Profile).ends_with("\"address\": Required value"));
+    }
+
+    #[test]
+    fn names_of_types_are_known() {
+        let registry = Registry::default();
+        for known in ["none", "nic", "gpu", "usb"] {
+            assert!(registry.knows(known), "{known}");
+        }
+        assert!(!registry.knows("nosuch") && !registry.knows("") && !registry.knows("ni"));
     }
 
     #[test]

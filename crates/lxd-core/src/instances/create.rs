@@ -177,7 +177,7 @@ async fn record(core: &SharedCore, request: &CreateInstance) -> Result<CreatePla
     core.db
         .write(move |tx| {
             let plan = plan_create(tx, &registry, &ids, &request)?;
-            instances::insert(tx, &plan.row).map_err(|error| taken(error, &request.key))?;
+            instances::insert(tx, &plan.row).map_err(taken)?;
             storage_volumes::insert(tx, &plan.volume)?;
             Ok(plan)
         })
@@ -185,11 +185,10 @@ async fn record(core: &SharedCore, request: &CreateInstance) -> Result<CreatePla
         .map_err(|error| error.context("Failed creating instance record"))
 }
 
-fn taken(error: Error, key: &InstanceKey) -> Error {
+fn taken(error: Error) -> Error {
     match error.kind() {
-        lxd_types::Kind::Conflict => {
-            Error::conflict(format!("Instance {:?} already exists", key.name.as_str()))
-        }
+        lxd_types::Kind::Conflict => Error::conflict("This \"instances\" entry already exists")
+            .context("Add instance info to the database"),
         _ => error,
     }
 }
@@ -210,16 +209,22 @@ pub fn plan_create(
     let image = request.source.image_facts(tx, project.id)?;
     let mut own = request.source.image_config(&image);
     own.extend(request.config.clone());
-    rules::check_new_config(&request.config, &own, request.kind)
-        .map_err(|error| error.context("Failed initialising instance"))?;
+    rules::check_new_config(&request.config, &own, request.kind)?;
+    rules::check_new_names(registry, &request.profiles, &request.devices)?;
     let config = expand_config(of.iter().map(|p| &p.config), &own);
     let devices = expand_devices(of.iter().map(|p| &p.devices), &request.devices);
     let facts = crate::instances::facts::device_facts(tx, &project)?;
-    rules::check_devices(registry, request.kind, &devices, &facts)
-        .map_err(|error| error.context("Invalid devices").context("Failed initialising instance"))?;
+    let failed = |error: Error| error.context("Failed initialising instance");
     let (pool, size) = rules::root_disk(&devices)
-        .map_err(|error| error.context("Failed getting root disk").context("Failed initialising instance"))?;
-    let pool_id = storage_pools::require(tx, &pool)?;
+        .map_err(|error| match devices.is_empty() {
+            true => error.context("Failed getting root disk"),
+            false => error.context("Failed detecting root disk device").context("Invalid devices"),
+        })
+        .map_err(failed)?;
+    rules::check_devices(registry, request.kind, &devices, &facts)
+        .map_err(|error| failed(error.context("Invalid devices")))?;
+    let pool_id = storage_pools::require(tx, &pool)
+        .map_err(|error| failed(error.context("Failed loading storage pool")))?;
     volatile::new_instance(&mut own, &devices, request);
     idmap::assign(tx, &mut own, &config, ids)?;
     own.insert("volatile.last_state.idmap".to_owned(), "[]".to_owned());

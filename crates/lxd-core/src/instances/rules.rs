@@ -63,12 +63,36 @@ pub fn root_disk(devices: &Devices) -> Result<(String, Option<u64>)> {
     Ok((pool.to_string(), size))
 }
 
+/// What a request for a new instance names: each profile once, and device types that exist.
+///
+/// # Errors
+/// `Duplicate profile found in request`, `Invalid device type NAME`
+pub fn check_new_names(registry: &Registry, profiles: &[String], devices: &Devices) -> Result<()> {
+    check_profiles(profiles)?;
+    match devices.values().find(|device| !registry.knows(device.kind())) {
+        Some(device) => Err(Error::bad_request(format!("Invalid device type {}", device.kind()))),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a list that names a profile twice.
+///
+/// # Errors
+/// `Duplicate profile found in request`
+pub fn check_profiles(profiles: &[String]) -> Result<()> {
+    let mut seen = std::collections::HashSet::new();
+    match profiles.iter().all(|name| seen.insert(name)) {
+        true => Ok(()),
+        false => Err(Error::bad_request("Duplicate profile found in request")),
+    }
+}
+
 /// The configuration of a new instance: what the user gave must have an effect, what the image gave must be valid.
 ///
 /// # Errors
 /// The first key that is unknown, wrong, or has no effect yet.
 pub fn check_new_config(given: &Config, own: &Config, kind: InstanceKind) -> Result<()> {
-    keys::validate(own, Level::Instance(kind))?;
+    keys::validate_new(own, kind)?;
     keys::check_supported(&Config::new(), given)
 }
 

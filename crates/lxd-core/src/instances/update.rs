@@ -80,9 +80,10 @@ fn plan_update(
 ) -> Result<UpdatePlan> {
     let project = projects::get(tx, &old.row.project)?;
     let owner = projects::owner_of(tx, &project.name, "profiles")?;
+    rules::check_profiles(&put.profiles)?;
     for name in &put.profiles {
         if profiles::find(tx, owner, name)?.is_none() {
-            return Err(Error::bad_request(format!("Requested profile {name:?} doesn't exist")));
+            return Err(Error::not_found("Profile not found"));
         }
     }
     let of = profiles::by_names(tx, owner, &put.profiles)?;
@@ -94,7 +95,8 @@ fn plan_update(
     rules::check_devices(registry, old.kind(), &put.devices, &facts)
         .map_err(|error| error.context("Invalid devices"))?;
     check_expanded(registry, old, &devices, &facts)?;
-    super::idmap::assign(tx, &mut own, &config, ids)?;
+    super::idmap::assign(tx, &mut own, &config, ids)
+        .map_err(|error| error.context("Failed to get ID map"))?;
     let architecture = rules::architecture(&put.architecture)?
         .or_else(|| Architecture::from_id(old.row.architecture))
         .ok_or_else(|| Error::internal("The instance's architecture is unknown"))?;
@@ -116,6 +118,10 @@ fn check_expanded(
     devices: &Devices,
     facts: &lxd_device::Facts,
 ) -> Result<()> {
+    if devices.is_empty() {
+        // No profile and no device at all: it cannot start, but what it has on its disk stays.
+        return Ok(());
+    }
     let invalid = |error: Error| error.context("Invalid expanded devices").with_kind(Kind::BadRequest);
     let (pool, _) = rules::root_disk(devices)
         .map_err(|error| invalid(error.context("Failed detecting root disk device")))?;

@@ -18,7 +18,7 @@ pub use free::*;
 pub use limits::*;
 pub use raw::*;
 pub use security::*;
-pub use validate::{check_profile, check_supported, validate};
+pub use validate::{check_profile, check_supported, validate, validate_new};
 
 /// All keys that an instance can have.
 pub static INSTANCE: Table = Table::new(

@@ -6,17 +6,34 @@ use lxd_types::{Config, ConfigExt, Error, Flag, InstanceKind, RawIdMap, Result};
 
 use super::{ENVIRONMENT_PREFIX, IMAGE_PREFIX, INSTANCE, VOLATILE_PREFIX};
 
-/// Checks the configuration of an instance or a profile, in the order of the keys' names.
+/// Checks the changed configuration of an instance, or that of a profile, in the order of the keys' names.
 ///
 /// # Errors
 /// The first key or value that is refused, or a combination that excludes itself; for instances under "Invalid config".
 pub fn validate(config: &Config, level: Level) -> Result<()> {
-    if let (Level::Instance(_), Some(raw)) = (level, config.set("raw.idmap")) {
-        raw.parse::<RawIdMap>().map_err(|why| Error::from(why).context("Failed to get ID map"))?;
-    }
     match level {
         Level::Profile => check(config, level),
-        Level::Instance(_) => check(config, level).map_err(|error| error.context("Invalid config")),
+        Level::Instance(_) => {
+            check_idmap(config).map_err(|error| error.context("Failed to get ID map"))?;
+            check(config, level).map_err(|error| error.context("Invalid config"))
+        }
+    }
+}
+
+/// Checks the configuration of a new instance, in the order of the keys' names.
+///
+/// # Errors
+/// As [`validate`], in the words of the reference for new instances.
+pub fn validate_new(config: &Config, kind: InstanceKind) -> Result<()> {
+    check_idmap(config).map_err(|error| error.context("Failed initialising instance"))?;
+    check(config, Level::Instance(kind))
+}
+
+/// The map has an error of its own, so it comes before the others.
+fn check_idmap(config: &Config) -> Result<()> {
+    match config.set("raw.idmap") {
+        Some(raw) => raw.parse::<RawIdMap>().map(drop).map_err(Error::from),
+        None => Ok(()),
     }
 }
 
