@@ -3,5 +3,6 @@
 pub mod expand;
 pub mod instance_type;
 pub mod keys;
+pub mod templates;
 
 pub use expand::{Config, Devices, expand_config, expand_devices};
