@@ -24,6 +24,7 @@ mod spec;
 mod start;
 pub mod state;
 mod stop;
+mod templates;
 pub(crate) mod undo;
 mod update;
 mod view;

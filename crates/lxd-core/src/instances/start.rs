@@ -106,6 +106,7 @@ async fn run_container(
     devices: &AllStarted,
 ) -> Result<Running> {
     let idmapped = prepare_root(root, idmap).await?;
+    super::templates::apply_at_start(root, model).await?;
     let mut spec = spec::container_spec(core, model, idmap, root, idmapped, devices)?;
     add_seccomp(core, model, &mut spec).await?;
     core.containers()?.start(&spec).await
