@@ -60,7 +60,9 @@ fn context(model: &Model) -> Context {
         devices: model
             .devices
             .iter()
-            .map(|(name, device)| (name.clone(), device.iter().map(|(k, v)| (k.clone(), v.clone())).collect()))
+            .map(|(name, device)| {
+                (name.clone(), device.iter().map(|(k, v)| (k.clone(), v.clone())).collect())
+            })
             .collect(),
         ..Context::default()
     }
@@ -237,7 +239,9 @@ mod tests {
     fn links_stay_inside() {
         let volume = Volume::new(&entry("/etc/hostname", "start", "t.tpl", ""));
         let outside = tempfile::tempdir().unwrap();
-        let link = |target: &Path, path: &str| std::os::unix::fs::symlink(target, volume.0.path().join(path)).unwrap();
+        let link = |target: &Path, path: &str| {
+            std::os::unix::fs::symlink(target, volume.0.path().join(path)).unwrap()
+        };
         // The absolute link names a place of the host; inside it is another one, which does not exist.
         let victim = outside.path().join("victim");
         std::fs::write(&victim, "untouched").unwrap();

@@ -13,7 +13,8 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_filter("title", |text: String| words(&text));
     environment.add_filter("capfirst", |text: String| first_upper(&text));
     environment.add_filter("trim", |text: String| text.trim().to_owned());
-    environment.add_filter("default", |value: Value, other: Value| if value.is_true() { value } else { other });
+    environment
+        .add_filter("default", |value: Value, other: Value| if value.is_true() { value } else { other });
     environment.add_filter("default_if_none", |value: Value, other: Value| {
         if value.is_none() || value.is_undefined() { other } else { value }
     });

@@ -90,7 +90,11 @@ pub fn render(source: &str, context: &Context) -> Result<String, TemplateError> 
         properties => context.properties.clone(),
     };
     template.render_captured_to(values, &mut output).map(drop).map_err(|error| {
-        if output.0.len() >= OUTPUT_LIMIT { TemplateError::Limit("length of the result") } else { wrong(error) }
+        if output.0.len() >= OUTPUT_LIMIT {
+            TemplateError::Limit("length of the result")
+        } else {
+            wrong(error)
+        }
     })?;
     String::from_utf8(output.0).map_err(|error| TemplateError::Wrong(error.to_string()))
 }

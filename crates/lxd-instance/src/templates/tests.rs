@@ -59,7 +59,9 @@ fn files_cannot_be_reached() {
     ] {
         assert!(matches!(render(source, &context()), Err(TemplateError::Forbidden(_))), "{source}");
     }
-    for source in ["{{ include(\"/etc/passwd\") }}", "{{ x|nofilter }}", "{{ broken", "{% for %}", "{{ \"open }}"] {
+    for source in
+        ["{{ include(\"/etc/passwd\") }}", "{{ x|nofilter }}", "{{ broken", "{% for %}", "{{ \"open }}"]
+    {
         assert!(render(source, &context()).is_err(), "{source}");
     }
 }
@@ -68,8 +70,10 @@ fn files_cannot_be_reached() {
 fn endless_work_ends() {
     let list = "\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"";
     let many = format!("[{}]", vec![list; 500].join(","));
-    let loops = format!("{{% for a in {many} %}}{{% for b in {many} %}}{{% for c in {many} %}}{{{{ c }}}}\
-        {{% endfor %}}{{% endfor %}}{{% endfor %}}");
+    let loops = format!(
+        "{{% for a in {many} %}}{{% for b in {many} %}}{{% for c in {many} %}}{{{{ c }}}}\
+        {{% endfor %}}{{% endfor %}}{{% endfor %}}"
+    );
     let start = std::time::Instant::now();
     assert!(render(&loops, &context()).is_err());
     assert!(start.elapsed().as_secs() < 5);
