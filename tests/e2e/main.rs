@@ -4,5 +4,6 @@
 mod faults;
 mod instances;
 mod kill;
+mod networks;
 mod server;
 mod world;

@@ -49,6 +49,8 @@ pub async fn remove_directories(core: &SharedCore, key: &InstanceKey) -> Result<
         for (directory, _) in DIRECTORIES {
             ignore(root.open_dir(directory)?.remove_tree(&name), io::ErrorKind::NotFound)?;
         }
+        let profiles = root.open_dir("security/seccomp")?;
+        ignore(profiles.remove_file(&name), io::ErrorKind::NotFound)?;
         ignore(root.open_dir("containers")?.remove_file(&name), io::ErrorKind::NotFound)
     })
     .await

@@ -95,6 +95,8 @@ fn plan_update(
     rules::check_devices(registry, old.kind(), &put.devices, &facts)
         .map_err(|error| error.context("Invalid devices"))?;
     check_expanded(registry, old, &devices, &facts)?;
+    crate::networks::nics::remember(&mut own, &old.devices, &devices);
+    crate::networks::nics::check(tx, &old.key, &own, &old.devices, &devices)?;
     super::idmap::assign(tx, &mut own, &config, ids)
         .map_err(|error| error.context("Failed to get ID map"))?;
     let architecture = rules::architecture(&put.architecture)?

@@ -1,6 +1,6 @@
 //! The keys that the server keeps in an instance's configuration (`volatile.*`). Pure.
 
-use lxd_types::{Config, ConfigExt, Devices, Mac};
+use lxd_types::{Config, Devices};
 
 use super::create::CreateInstance;
 use super::source::Source;
@@ -16,9 +16,5 @@ pub fn new_instance(own: &mut Config, devices: &Devices, request: &CreateInstanc
         set("volatile.apply_template", "create".to_owned());
         set("volatile.base_image", fingerprint.to_string());
     }
-    for (name, device) in devices {
-        if device.value("type") == "nic" && device.value("hwaddr").is_empty() {
-            set(&format!("volatile.{name}.hwaddr"), Mac::instance(rand::random()).to_string());
-        }
-    }
+    crate::networks::nics::remember(own, &Devices::new(), devices);
 }

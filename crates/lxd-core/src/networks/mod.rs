@@ -5,6 +5,7 @@ mod delete;
 mod get;
 mod hosts;
 mod leases;
+pub(crate) mod nics;
 mod rename;
 mod settle;
 mod spec;

@@ -1,33 +1,81 @@
 //! At start: every recorded network is made to run again, all at once. A broken one does not stop the others.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
+use lxd_db::warnings::Subject;
 use lxd_db::{networks, nodes};
-use lxd_network::bridge::hosts::StaticHost;
 use lxd_types::Result;
+use lxd_types::names::NetworkName;
 
 use super::{hosts, spec};
 use crate::SharedCore;
+use crate::warnings::WarningType;
+
+/// The longest time between two tries to start a broken network.
+const LONGEST: Duration = Duration::from_secs(600);
 
 /// Starts all networks of this member.
 ///
 /// # Errors
 /// The networks cannot be listed.
 pub async fn start_all(core: &SharedCore) -> Result<()> {
-    let rows = core
-        .db
-        .read(|tx| {
-            let rows = networks::list(tx, None, nodes::LONE)?;
-            let made = rows.into_iter().filter(|row| row.state == networks::CREATED);
-            made.map(|row| hosts::of(tx, &row.name).map(|hosts| (row, hosts))).collect::<Result<Vec<_>>>()
-        })
-        .await?;
-    join_all(rows.iter().map(|(row, hosts)| start_one(core, row, hosts))).await;
+    let rows = core.db.read(|tx| networks::list(tx, None, nodes::LONE)).await?;
+    let made = rows.iter().filter(|row| row.state == networks::CREATED);
+    join_all(made.map(|row| start_one(core, row))).await;
     Ok(())
 }
 
-async fn start_one(core: &SharedCore, row: &networks::Network, hosts: &[StaticHost]) {
-    let started = async { core.bridges.start(&spec::of(row)?, hosts).await };
-    if let Err(error) = started.await {
-        tracing::error!(network = row.name, error = error.chain(), "Unable to start network");
+/// Starts a network; when it does not start it is tried again later, and a warning says so until it does.
+async fn start_one(core: &SharedCore, row: &networks::Network) {
+    let subject = Subject {
+        type_code: WarningType::NetworkUnavailable as i64,
+        node_id: Some(nodes::LONE),
+        project_id: Some(row.project_id),
+        entity_id: Some(row.id),
+        ..Subject::default()
+    };
+    match try_start(core, row.project_id, &row.name).await {
+        Ok(()) => core.warning_resolved(subject).await,
+        Err(error) => {
+            core.warn_about(subject, &format!("Unable to start network {:?}: {}", row.name, error.chain()))
+                .await;
+            tokio::spawn(retry(core.clone(), row.project_id, row.name.clone(), subject));
+        }
     }
+}
+
+async fn retry(core: SharedCore, project_id: i64, name: String, subject: Subject) {
+    let Ok(network) = name.parse::<NetworkName>() else { return };
+    let mut pause = Duration::from_secs(10);
+    loop {
+        tokio::select! {
+            () = core.end.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = (pause * 2).min(LONGEST);
+        let _turn = core.bridges.turn().await;
+        // A user may have mended, renamed or deleted it meanwhile.
+        let done =
+            core.bridges.is_started(&network).await || try_start(&core, project_id, &name).await.is_ok();
+        let wanted = name.clone();
+        let gone = core
+            .db
+            .read(move |tx| networks::find(tx, project_id, &wanted))
+            .await
+            .is_ok_and(|id| id.is_none());
+        if done || gone {
+            core.warning_resolved(subject).await;
+            return;
+        }
+    }
+}
+
+async fn try_start(core: &SharedCore, project_id: i64, name: &str) -> Result<()> {
+    let name = name.to_owned();
+    let (row, hosts) = core
+        .db
+        .read(move |tx| Ok((networks::get(tx, project_id, &name, nodes::LONE)?, hosts::of(tx, &name)?)))
+        .await?;
+    core.bridges.start(&spec::of(&row)?, &hosts).await
 }
