@@ -183,6 +183,15 @@ async fn alone(core: &SharedCore, permit: &Permit, op: OpHandle, plan: Plan) -> 
         let url = |name: &str| format!("{}/logs/{name}", plan.key.url());
         op.set("output", json!({"1": url(&names[0]), "2": url(&names[1])}));
     }
+    ended(&op, status)
+}
+
+/// Records the exit status; by those of a command that could not be run the operation fails.
+fn ended(op: &OpHandle, status: i32) -> Result<()> {
     op.set("return", status);
-    Ok(())
+    match status {
+        126 => Err(Error::bad_request("Command not executable")),
+        127 => Err(Error::bad_request("Command not found")),
+        _ => Ok(()),
+    }
 }

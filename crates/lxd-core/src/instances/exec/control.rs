@@ -28,8 +28,7 @@ pub enum Control {
 struct Wire {
     #[serde(default)]
     command: String,
-    #[serde(default)]
-    args: BTreeMap<String, String>,
+    args: Option<BTreeMap<String, String>>,
     #[serde(default)]
     signal: i32,
 }
@@ -38,7 +37,7 @@ impl Control {
     /// Reads one message; none for what is unknown (a newer client's) or wrong.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let wire: Wire = serde_json::from_slice(text).ok()?;
-        let number = |key: &str| wire.args.get(key)?.parse().ok();
+        let number = |key: &str| wire.args.as_ref()?.get(key)?.parse().ok();
         match wire.command.as_str() {
             "window-resize" => Some(Self::Resize { width: number("width")?, height: number("height")? }),
             "signal" if (1..=64).contains(&wire.signal) => Some(Self::Signal(wire.signal)),
@@ -88,7 +87,7 @@ mod tests {
         let parse = |text: &str| Control::parse(text.as_bytes());
         let resize = r#"{"command":"window-resize","args":{"width":"80","height":"24"}}"#;
         assert_eq!(parse(resize), Some(Control::Resize { width: 80, height: 24 }));
-        assert_eq!(parse(r#"{"command":"signal","signal":15}"#), Some(Control::Signal(15)));
+        assert_eq!(parse(r#"{"command":"signal","args":null,"signal":15}"#), Some(Control::Signal(15)));
         assert_eq!(parse(r#"{"command":"signal","signal":-1}"#), None);
         assert_eq!(parse("{}"), None);
         assert_eq!(parse("x"), None);

@@ -70,8 +70,7 @@ pub async fn run(
     exited.cancel();
     // All output first, then the operation's end: the client reads the status when its streams are closed.
     while tasks.senders.join_next().await.is_some() {}
-    op.set("return", status?);
-    Ok(())
+    super::ended(op, status?)
 }
 
 /// What runs beside the command; dropping it ends them.
