@@ -86,5 +86,10 @@ pub fn from_yaml<T: DeserializeOwned + Default>(text: &str) -> Result<T> {
     if text.trim().is_empty() {
         return Ok(T::default());
     }
-    serde_saphyr::from_str(text).map_err(|error| anyhow::anyhow!("yaml: {error}"))
+    serde_saphyr::from_str(text).map_err(|error| {
+        // Only the first line: the others draw the place.
+        let text = error.to_string();
+        let line = text.lines().next().unwrap_or_default();
+        anyhow::anyhow!("yaml: {}", line.trim_start_matches("error: "))
+    })
 }

@@ -18,6 +18,11 @@ pub fn help(matches: &Matches) -> String {
     out
 }
 
+/// The whole help of a command that is found by its words.
+pub fn help_of(spec: &'static Spec, path: &[&'static str]) -> String {
+    help(&Matches::of(spec, path))
+}
+
 /// Usage lines, flags and commands.
 pub fn usage(matches: &Matches) -> String {
     let spec = matches.spec;

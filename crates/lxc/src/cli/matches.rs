@@ -16,6 +16,11 @@ pub struct Matches {
 }
 
 impl Matches {
+    /// A command without flags and arguments.
+    pub fn of(spec: &'static Spec, path: &[&'static str]) -> Self {
+        Self { spec, path: path.to_vec(), args: Vec::new(), flags: HashMap::new() }
+    }
+
     /// True when a switch was given.
     pub fn is(&self, flag: &str) -> bool {
         self.last(flag).is_some_and(|value| value != "false")

@@ -1,7 +1,5 @@
 //! Words to commands and flags: flags anywhere, `--flag value`, `--flag=value`, `-fvalue`, `-abc`, `--`.
 
-use std::collections::HashMap;
-
 use super::spec::{Flag, GLOBAL, Kind, Spec};
 use super::{Matches, help};
 
@@ -19,8 +17,13 @@ pub enum Parsed {
 
 /// Parses the words behind the program name.
 pub fn parse(root: &'static Spec, words: &[String]) -> Parsed {
-    let mut matches = Matches { spec: root, path: vec![root.name], args: Vec::new(), flags: HashMap::new() };
+    let mut matches = Matches::of(root, &[root.name]);
+    let (asked, words) = match words.split_first() {
+        Some((first, rest)) if first == "help" => (true, rest),
+        _ => (false, words),
+    };
     match fill(&mut matches, words) {
+        Ok(()) if asked => Parsed::Help(help::help(&matches)),
         Ok(()) => check(matches),
         Err(text) => Parsed::Wrong(String::new(), text),
     }

@@ -1,7 +1,7 @@
 //! `lxc list`
 
 use anyhow::{Result, bail};
-use lxd_api::instance::{Instance, InstanceFull};
+use lxd_api::instance::InstanceFull;
 use lxd_api::server::Server;
 use serde_json::Value;
 
@@ -10,6 +10,7 @@ use super::list_filter::Filter;
 use crate::cli::{FORMAT, Matches, Spec, switch, value};
 use crate::cx::Cx;
 use crate::output::Listing;
+use crate::output::node::Node;
 
 /// The command.
 pub static SPEC: Spec = Spec {
@@ -56,7 +57,7 @@ async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
     let columns = columns(matches, clustered)?;
     let filters: Vec<Filter> = filters.iter().map(|text| Filter::parse(text)).collect::<Result<_>>()?;
 
-    let full = columns.iter().any(|column| column.needs_state) || matches!(format, "json" | "yaml");
+    let full = columns.iter().any(|column| column.needs_state);
     let full = full || filters.iter().any(Filter::needs_state);
     let mut path = format!("/1.0/instances?recursion={}", if full { 2 } else { 1 });
     if matches.is("all-projects") {
@@ -84,8 +85,22 @@ fn print(columns: &[Column], format: &str, kept: Vec<(Value, InstanceFull)>, ful
     if full {
         return listing.print(format, &Value::Array(raw), &typed);
     }
-    let plain: Vec<Instance> = raw.iter().cloned().map(lxd_api::from_value).collect::<Result<_, _>>()?;
-    listing.print(format, &Value::Array(raw), &plain)
+    // What was not asked for is shown as missing.
+    let raw = raw.into_iter().map(|mut instance| {
+        for name in ["backups", "state", "snapshots"] {
+            instance[name] = Value::Null;
+        }
+        instance
+    });
+    let mut nodes = typed.iter().map(Node::of).collect::<Result<Vec<_>, _>>()?;
+    for node in &mut nodes {
+        if let Node::Map(members) = node
+            && let Some(state) = members.iter_mut().find(|(name, _)| name == "state")
+        {
+            state.1 = Node::Null;
+        }
+    }
+    listing.print_node(format, &raw.collect(), Node::Seq(nodes))
 }
 
 /// The first argument may be a remote; all others are filters.

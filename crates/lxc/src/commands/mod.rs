@@ -3,6 +3,7 @@
 mod action;
 mod alias;
 mod attach;
+mod completion;
 mod config;
 mod console;
 mod delete;
@@ -18,6 +19,7 @@ mod launch;
 mod list;
 mod list_columns;
 mod list_filter;
+mod manpage;
 mod monitor;
 mod network;
 mod operation;
@@ -43,6 +45,7 @@ pub static ROOT: Spec = Spec {
     flags: &[switch("all", "List the less common commands too")],
     subs: &[
         &alias::SPEC,
+        &completion::SPEC,
         &config::SPEC,
         &delete::SPEC,
         &console::SPEC,
@@ -53,6 +56,7 @@ pub static ROOT: Spec = Spec {
         &init::SPEC,
         &launch::SPEC,
         &list::SPEC,
+        &manpage::SPEC,
         &monitor::SPEC,
         &network::SPEC,
         &operation::SPEC,

@@ -33,12 +33,21 @@ impl Listing {
     /// # Errors
     /// Unknown format.
     pub fn print<T: Serialize + ?Sized>(&self, format: &str, raw: &Value, typed: &T) -> Result<()> {
+        let node = if format == "yaml" { Node::of(typed)? } else { Node::Null };
+        self.print_node(format, raw, node)
+    }
+
+    /// As [`Listing::print`] with the YAML made already.
+    ///
+    /// # Errors
+    /// Unknown format.
+    pub fn print_node(&self, format: &str, raw: &Value, node: Node) -> Result<()> {
         match format {
             "table" => print(&table::framed(&self.header, &self.rows)),
             "compact" => print(&table::compact(&self.header, &self.rows)),
             "csv" => print(&table::csv(&self.rows)),
             "json" => print(&(json::compact(raw) + "\n")),
-            "yaml" => print(&yaml::emit(&Node::of(typed)?)),
+            "yaml" => print(&yaml::emit(&node)),
             _ => bail!("Invalid format {format:?}"),
         }
         Ok(())

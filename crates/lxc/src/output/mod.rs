@@ -2,7 +2,7 @@
 
 pub mod json;
 pub mod list;
-mod natural;
+pub mod natural;
 pub mod node;
 pub mod table;
 pub mod units;

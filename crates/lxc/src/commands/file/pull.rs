@@ -58,7 +58,11 @@ async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
             Found::Directory(_) if !matches.is("recursive") => {
                 bail!("Can't pull a directory without --recursive")
             }
-            Found::Directory(_) => tree(cx, &place, entry, local).await?,
+            Found::Directory(_) if into => tree(cx, &place, entry, local).await?,
+            Found::Directory(_) => {
+                std::fs::create_dir_all(target_path)?;
+                tree(cx, &place, entry, target_path.join(base_name(&place.path))).await?;
+            }
             _ => save(cx, &place.path, entry, &local).await?,
         }
     }

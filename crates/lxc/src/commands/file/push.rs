@@ -55,8 +55,7 @@ async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
         }
         if source == "-" {
             let bytes = stdin().await?;
-            let owner =
-                Owner { mode: owner.mode.or(Some(0o644)), uid: owner.uid.max(0), gid: owner.gid.max(0) };
+            let owner = owner.or_of_stdin();
             remote_file::write_bytes(&place, &path, owner, bytes).await?;
             continue;
         }

@@ -74,6 +74,16 @@ impl Owner {
         }
     }
 
+    /// Those of standard input, where the given ones are open.
+    pub fn or_of_stdin(self) -> Self {
+        let Ok(stat) = rustix::fs::fstat(std::io::stdin()) else { return self };
+        Self {
+            uid: if self.uid < 0 { stat.st_uid.into() } else { self.uid },
+            gid: if self.gid < 0 { stat.st_gid.into() } else { self.gid },
+            mode: self.mode.or(Some(stat.st_mode & 0o777)),
+        }
+    }
+
     fn headers(self, mut call: Call, kind: &str) -> Call {
         call = call.header("x-lxd-type", kind);
         if self.uid >= 0 {

@@ -170,10 +170,7 @@ async fn rename(cx: &Cx, matches: &Matches) -> Result<()> {
     };
     send(cx, &volume.pool.client, "POST", &path, Some(&json!({"name": name}))).await?;
     if !cx.quiet {
-        println!(
-            "Renamed storage volume from {:?} to {name:?}",
-            volume.snapshot.as_ref().unwrap_or(&volume.name)
-        );
+        println!("Renamed storage volume from {:?} to {name:?}", matches.arg(1));
     }
     Ok(())
 }

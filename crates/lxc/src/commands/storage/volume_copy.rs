@@ -107,6 +107,7 @@ async fn relocate(cx: &Cx, matches: &Matches) -> Result<()> {
 
 fn done(cx: &Cx, text: &str) {
     if !cx.quiet {
-        println!("{text}");
+        // Over a progress that may stand there.
+        println!("\r{text}");
     }
 }

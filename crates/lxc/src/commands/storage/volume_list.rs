@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::cli::{FORMAT, Matches, Spec, switch, value};
 use crate::cx::Cx;
 use crate::glob::Pattern;
-use crate::output::{Listing, units};
+use crate::output::{Listing, natural, units};
 
 /// The command.
 pub static LIST: Spec = Spec {
@@ -56,6 +56,7 @@ async fn list(cx: &Cx, matches: &Matches) -> Result<()> {
             kept.push((value, volume));
         }
     }
+    kept.sort_by(|(_, a), (_, b)| a.kind.cmp(&b.kind).then_with(|| natural::compare_cells(&a.name, &b.name)));
     let mut listing = Listing::new(columns.iter().map(|(_, title)| *title));
     for (_, volume) in &kept {
         let usage = if columns.iter().any(|(letter, _)| *letter == 'U') {
