@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use lxd_api::instance::InstanceExecPost;
@@ -115,6 +116,9 @@ fn environment(matches: &Matches) -> BTreeMap<String, String> {
     environment
 }
 
+/// How long output may still come after the command has ended.
+const LAST_OUTPUT: Duration = Duration::from_secs(30);
+
 /// The websockets of a running command.
 struct Session {
     control: WebSocket,
@@ -154,16 +158,33 @@ impl Session {
     async fn run(self, operation: &mut Operation, stdin: bool) -> Result<()> {
         let control = self.control.sender.clone();
         let helper = tokio::spawn(signals(control, self.interactive));
-        let feeder = tokio::spawn(feed(self.stdin, stdin));
+        let feeder = tokio::spawn(feed(self.stdin.clone(), stdin));
         let copies: Vec<_> =
             self.outputs.into_iter().map(|(from, to)| tokio::spawn(copy(from, to))).collect();
+        let goodbye = async {
+            for copy in copies {
+                let _ = copy.await;
+            }
+            if self.interactive {
+                // The terminal is gone: the server ends the operation when the sockets are closed.
+                let _ = self.stdin.close().await;
+                let _ = self.control.sender.close().await;
+            }
+        };
         // The outcome is read from the operation afterwards: a failing command is no failure here.
-        let waited = operation.wait().await.map(drop);
-        for copy in copies {
-            let _ = copy.await;
-        }
-        helper.abort();
+        tokio::pin!(goodbye);
+        let waiting = operation.wait();
+        tokio::pin!(waiting);
+        let waited = tokio::select! {
+            waited = &mut waiting => {
+                let waited = waited.map(drop);
+                let _ = tokio::time::timeout(LAST_OUTPUT, goodbye).await;
+                waited
+            }
+            () = &mut goodbye => waiting.await.map(drop),
+        };
         feeder.abort();
+        helper.abort();
         let _ = self.control.sender.close().await;
         match waited {
             Err(lxd_client::Error::Operation { .. }) | Ok(()) => Ok(()),
