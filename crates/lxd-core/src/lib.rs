@@ -15,6 +15,7 @@ mod lifecycle;
 pub mod networks;
 mod paths;
 pub mod profiles;
+mod resources;
 pub mod server;
 mod sql;
 mod start;

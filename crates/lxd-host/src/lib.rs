@@ -6,6 +6,7 @@
 mod exited;
 pub mod helper;
 pub mod netlink;
+pub mod resources;
 pub mod runner;
 pub mod sysctl;
 

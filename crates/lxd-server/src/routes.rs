@@ -71,6 +71,7 @@ pub fn routes() -> Vec<Route> {
         api::networks::routes,
         api::operations::routes,
         api::profiles::routes,
+        api::resources::routes,
         api::root::routes,
         api::server::routes,
         api::storage_pools::routes,

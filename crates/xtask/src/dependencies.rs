@@ -15,7 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("liblxc-sys", &[]),
     ("liblxc", &["liblxc-sys"]),
     ("lxd-sys", &["lxd-types"]),
-    ("lxd-host", &["lxd-sys"]),
+    ("lxd-host", &["lxd-sys", "lxd-api"]),
     ("lxd-client", &["lxd-api"]),
     ("lxd-db", &["lxd-types", "lxd-config"]),
     ("lxd-task", &["lxd-api"]),
@@ -36,6 +36,8 @@ const MAY_USE_ONLY: &[(&str, &[&str])] = &[
     (
         "lxd",
         &[
+            // For its YAML writer.
+            "lxc",
             "lxd-api",
             "lxd-auth",
             "lxd-client",

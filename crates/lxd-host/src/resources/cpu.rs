@@ -26,7 +26,8 @@ pub fn read(host: &Host) -> ResourcesCpu {
         let number: i64 = sysfs::number(&cpu.join("topology/physical_package_id")).unwrap_or(0);
         let number = u64::try_from(number).unwrap_or(0);
         let socket = sockets.entry(number).or_insert_with(|| socket(&cpu, number, names.get(&id)));
-        let die = sysfs::number(&cpu.join("topology/die_id")).and_then(|die: i64| die.try_into().ok()).unwrap_or(0);
+        let die =
+            sysfs::number(&cpu.join("topology/die_id")).and_then(|die: i64| die.try_into().ok()).unwrap_or(0);
         add_thread(socket, &cpu, id, core_id, die, isolated.contains(&id));
         total += 1;
     }
@@ -72,10 +73,11 @@ fn caches(dir: &Path) -> Vec<ResourcesCpuCache> {
 }
 
 fn add_thread(socket: &mut ResourcesCpuSocket, cpu: &Path, id: u64, core_id: u64, die: u64, isolated: bool) {
-    let at = socket.cores.iter().position(|core| core.core == core_id && core.die == die).unwrap_or_else(|| {
-        socket.cores.push(ResourcesCpuCore { core: core_id, die, ..ResourcesCpuCore::default() });
-        socket.cores.len() - 1
-    });
+    let at =
+        socket.cores.iter().position(|core| core.core == core_id && core.die == die).unwrap_or_else(|| {
+            socket.cores.push(ResourcesCpuCore { core: core_id, die, ..ResourcesCpuCore::default() });
+            socket.cores.len() - 1
+        });
     let core = &mut socket.cores[at];
     let khz: u64 = sysfs::number(&cpu.join("cpufreq/scaling_cur_freq")).unwrap_or(0);
     core.frequency = core.frequency.max(khz / KHZ);

@@ -59,7 +59,9 @@ mod tests {
 
     #[test]
     fn lists_are_read() {
-        let ids = Ids::parse("# list\n\n1af4  Red Hat, Inc.\n\t1041  Virtio network device\n\t\t1 2  sub\n8086  Intel\nC 00  Old\n\t00  x\n");
+        let ids = Ids::parse(
+            "# list\n\n1af4  Red Hat, Inc.\n\t1041  Virtio network device\n\t\t1 2  sub\n8086  Intel\nC 00  Old\n\t00  x\n",
+        );
         assert_eq!(ids.vendor("1af4"), "Red Hat, Inc.");
         assert_eq!(ids.product("1af4", "1041"), "Virtio network device");
         assert_eq!((ids.product("8086", "00"), ids.vendor("ffff")), (String::new(), String::new()));

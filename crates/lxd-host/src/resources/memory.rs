@@ -10,7 +10,8 @@ use super::sysfs::{self, Host};
 /// tells it: what it keeps for itself counts as used.
 pub fn read(host: &Host) -> ResourcesMemory {
     let info = sysfs::text(&host.path("proc/meminfo"));
-    let block = u64::from_str_radix(&sysfs::text(&host.sys("devices/system/memory/block_size_bytes")), 16).unwrap_or(0);
+    let block = u64::from_str_radix(&sysfs::text(&host.sys("devices/system/memory/block_size_bytes")), 16)
+        .unwrap_or(0);
     let plugged = block * blocks(&host.sys("devices/system/memory"));
     let total = if plugged == 0 { field(&info, "MemTotal") } else { plugged };
     let free = field(&info, "MemFree") + field(&info, "Cached") + field(&info, "Buffers");
@@ -47,7 +48,8 @@ fn node(dir: &Path, number: u64, block: u64, huge: u64) -> ResourcesMemoryNode {
 /// How many blocks of memory are plugged in and in use.
 fn blocks(dir: &Path) -> u64 {
     let blocks = sysfs::names(dir).into_iter().filter(|name| {
-        name.strip_prefix("memory").is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
+        name.strip_prefix("memory")
+            .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
     });
     blocks.filter(|name| sysfs::text(&dir.join(name).join("online")) != "0").count() as u64
 }

@@ -12,7 +12,8 @@ pub fn read(host: &Host) -> ResourcesPci {
         .map(|address| {
             let device = base.join(&address);
             let (driver, driver_version) = host.driver(&device);
-            let (vendor_id, product_id) = (sysfs::hex(&device.join("vendor")), sysfs::hex(&device.join("device")));
+            let (vendor_id, product_id) =
+                (sysfs::hex(&device.join("vendor")), sysfs::hex(&device.join("device")));
             ResourcesPciDevice {
                 driver,
                 driver_version,

@@ -20,7 +20,9 @@ pub fn read(host: &Host) -> ResourcesStorage {
     let disks: Vec<ResourcesStorageDisk> = names
         .filter(|name| {
             let block = base.join(name);
-            block.join("device").exists() && !block.join("partition").exists() && sysfs::text(&block.join("size")) != "0"
+            block.join("device").exists()
+                && !block.join("partition").exists()
+                && sysfs::text(&block.join("size")) != "0"
         })
         .map(|name| {
             let mut disk = disk(host, &base.join(&name), &name);
@@ -72,7 +74,9 @@ fn kind(block: &Path, device: &Path, name: &str, usb: &str, udev: &HashMap<Strin
         return "usb".to_owned();
     }
     let real = fs::canonicalize(block).unwrap_or_default();
-    if udev.get("ID_BUS").is_some_and(|bus| bus == "ata") || real.iter().any(|part| is_ata(&part.to_string_lossy())) {
+    if udev.get("ID_BUS").is_some_and(|bus| bus == "ata")
+        || real.iter().any(|part| is_ata(&part.to_string_lossy()))
+    {
         return "sata".to_owned();
     }
     let bus = sysfs::link_name(&device.join("subsystem"));

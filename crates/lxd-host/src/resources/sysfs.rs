@@ -100,11 +100,6 @@ pub fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-/// The first name in a directory.
-pub fn first_name(dir: &Path) -> String {
-    names(dir).into_iter().next().unwrap_or_default()
-}
-
 /// Where a device hangs: its PCI address, and its USB address as `bus:device`.
 #[derive(Debug, Default, Eq, PartialEq)]
 pub struct Place {

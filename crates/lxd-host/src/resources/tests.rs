@@ -30,13 +30,19 @@ fn threads_belong_to_cores_and_cores_to_sockets() {
             ],
         );
     }
-    fake.files(&format!("{CPU}/cpu0/cache"), &[("index0/level", "1"), ("index0/type", "Data"), ("index0/size", "48K")]);
+    fake.files(
+        &format!("{CPU}/cpu0/cache"),
+        &[("index0/level", "1"), ("index0/type", "Data"), ("index0/size", "48K")],
+    );
     fake.files(CPU, &[("isolated", "2-3"), ("cpu2/online", "0"), ("cpufreq/x", ""), ("cpu9/online", "0")]);
     fake.files("proc", &[("cpuinfo", "processor\t: 0\nvendor_id\t: AuthenticAMD\nmodel name\t: AMD EPYC\n")]);
     let cpu = collect(fake.root()).cpu;
     assert_eq!((cpu.total, cpu.sockets.len()), (4, 2));
     let first = &cpu.sockets[0];
-    assert_eq!((first.name.as_str(), first.vendor.as_str(), first.cores.len()), ("AMD EPYC", "AuthenticAMD", 2));
+    assert_eq!(
+        (first.name.as_str(), first.vendor.as_str(), first.cores.len()),
+        ("AMD EPYC", "AuthenticAMD", 2)
+    );
     assert_eq!((first.frequency, first.frequency_turbo), (2400, 3500));
     assert_eq!((first.cache[0].level, first.cache[0].size), (1, 49152));
     let threads = &first.cores[0].threads;
@@ -48,7 +54,15 @@ fn threads_belong_to_cores_and_cores_to_sockets() {
 #[test]
 fn memory_counts_plugged_blocks() {
     let fake = Fake::new();
-    fake.files("sys/devices/system/memory", &[("block_size_bytes", "8000000"), ("memory0/online", "1"), ("memory1/online", "1"), ("memory2/online", "0")]);
+    fake.files(
+        "sys/devices/system/memory",
+        &[
+            ("block_size_bytes", "8000000"),
+            ("memory0/online", "1"),
+            ("memory1/online", "1"),
+            ("memory2/online", "0"),
+        ],
+    );
     let node = "Node 0 MemTotal: 200000 kB\nNode 0 MemUsed: 1000 kB\nNode 0 HugePages_Total: 4\nNode 0 HugePages_Free: 1";
     fake.files("sys/devices/system/node/node0", &[("meminfo", node), ("memory0/online", "1")]);
     let info = "MemTotal: 260000 kB\nMemFree: 100000 kB\nBuffers: 10 kB\nCached: 20 kB\nHugePages_Total: 4\nHugePages_Free: 1\nHugepagesize: 2048 kB";
@@ -56,7 +70,10 @@ fn memory_counts_plugged_blocks() {
     let memory = collect(fake.root()).memory;
     assert_eq!(memory.total, 2 * 0x800_0000);
     assert_eq!(memory.used, memory.total - 100_030 * 1024);
-    assert_eq!((memory.hugepages_size, memory.hugepages_total, memory.hugepages_used), (2 << 20, 8 << 20, 6 << 20));
+    assert_eq!(
+        (memory.hugepages_size, memory.hugepages_total, memory.hugepages_used),
+        (2 << 20, 8 << 20, 6 << 20)
+    );
     let node = &memory.nodes[0];
     assert_eq!((node.total, node.used, node.hugepages_used), (0x800_0000, 1000 * 1024, 6 << 20));
 }
@@ -86,7 +103,10 @@ fn pci_devices() {
     let pci = collect(bus().root()).pci;
     assert_eq!(pci.total, 3);
     let card = &pci.devices[1];
-    assert_eq!((card.pci_address.as_str(), card.vendor_id.as_str(), card.product_id.as_str()), ("0000:00:03.0", "1af4", "1041"));
+    assert_eq!(
+        (card.pci_address.as_str(), card.vendor_id.as_str(), card.product_id.as_str()),
+        ("0000:00:03.0", "1af4", "1041")
+    );
     assert_eq!((card.vendor.as_str(), card.product.as_str()), ("Red Hat, Inc.", "Virtio network device"));
     assert_eq!((card.iommu_group, card.numa_node, card.driver.as_str()), (7, 0, ""));
 }
@@ -97,7 +117,14 @@ fn network_cards_and_ports() {
     let device = "sys/devices/pci0000:00/0000:00:03.0/virtio2";
     fake.files(device, &[("vendor", "0x1af4"), ("device", "0x0001")]);
     fake.link(&format!("{device}/driver"), "sys/bus/virtio/drivers/virtio_net");
-    let port = [("address", "02:fc:00:00:00:01"), ("type", "1"), ("carrier", "1"), ("dev_port", "0"), ("speed", "-1"), ("duplex", "unknown")];
+    let port = [
+        ("address", "02:fc:00:00:00:01"),
+        ("type", "1"),
+        ("carrier", "1"),
+        ("dev_port", "0"),
+        ("speed", "-1"),
+        ("duplex", "unknown"),
+    ];
     fake.files(&format!("{device}/net/eth0"), &port);
     fake.link(&format!("{device}/net/eth0/device"), device);
     fake.link("sys/class/net/eth0", &format!("{device}/net/eth0"));
@@ -109,7 +136,10 @@ fn network_cards_and_ports() {
     assert_eq!((card.driver.as_str(), card.driver_version.as_str()), ("virtio_net", "6.1.0"));
     assert_eq!((card.pci_address.as_str(), card.product_id.as_str()), ("0000:00:03.0", "0001"));
     let port = &card.ports[0];
-    assert_eq!((port.id.as_str(), port.protocol.as_str(), port.link_detected, port.link_speed), ("eth0", "ethernet", true, 0));
+    assert_eq!(
+        (port.id.as_str(), port.protocol.as_str(), port.link_detected, port.link_speed),
+        ("eth0", "ethernet", true, 0)
+    );
 }
 
 #[test]
@@ -134,8 +164,21 @@ fn disks_and_partitions() {
     let fake = bus();
     let device = "sys/devices/pci0000:00/0000:00:02.0/virtio1";
     let block = format!("{device}/block/vda");
-    fake.files(&block, &[("dev", "254:0"), ("size", "2048"), ("ro", "0"), ("removable", "0"), ("queue/rotational", "1"), ("queue/physical_block_size", "4096")]);
-    fake.files(&format!("{block}/vda1"), &[("partition", "1"), ("dev", "254:1"), ("size", "1024"), ("ro", "1")]);
+    fake.files(
+        &block,
+        &[
+            ("dev", "254:0"),
+            ("size", "2048"),
+            ("ro", "0"),
+            ("removable", "0"),
+            ("queue/rotational", "1"),
+            ("queue/physical_block_size", "4096"),
+        ],
+    );
+    fake.files(
+        &format!("{block}/vda1"),
+        &[("partition", "1"), ("dev", "254:1"), ("size", "1024"), ("ro", "1")],
+    );
     fake.link(&format!("{block}/device"), device);
     fake.link(&format!("{device}/subsystem"), "sys/bus/virtio");
     fake.link("sys/class/block/vda", &block);
@@ -148,7 +191,10 @@ fn disks_and_partitions() {
     assert_eq!((storage.total, storage.disks.len()), (2, 1));
     let disk = &storage.disks[0];
     assert_eq!((disk.id.as_str(), disk.kind.as_str(), disk.size, disk.rpm), ("vda", "virtio", 1 << 20, 1));
-    assert_eq!((disk.serial.as_str(), disk.model.as_str(), disk.device_id.as_str()), ("S1", "Disk", "virtio-S1"));
+    assert_eq!(
+        (disk.serial.as_str(), disk.model.as_str(), disk.device_id.as_str()),
+        ("S1", "Disk", "virtio-S1")
+    );
     assert_eq!((disk.pci_address.as_str(), disk.block_size), ("0000:00:02.0", 4096));
     let part = &disk.partitions[0];
     assert_eq!((part.id.as_str(), part.partition, part.size, part.read_only), ("vda1", 1, 512 * 1024, true));
@@ -181,9 +227,16 @@ fn usb_devices_without_hubs() {
     fake.files(
         &format!("{base}/1-2"),
         &[
-            ("busnum", "1"), ("devnum", "4"), ("bDeviceClass", "00"), ("idVendor", "046d"), ("idProduct", "c31c"),
-            ("product", "Keyboard"), ("speed", "1.5"), ("1-2:1.0/bInterfaceClass", "03"),
-            ("1-2:1.0/bInterfaceNumber", "00"), ("1-2:1.0/bInterfaceSubClass", "01"),
+            ("busnum", "1"),
+            ("devnum", "4"),
+            ("bDeviceClass", "00"),
+            ("idVendor", "046d"),
+            ("idProduct", "c31c"),
+            ("product", "Keyboard"),
+            ("speed", "1.5"),
+            ("1-2:1.0/bInterfaceClass", "03"),
+            ("1-2:1.0/bInterfaceNumber", "00"),
+            ("1-2:1.0/bInterfaceSubClass", "01"),
         ],
     );
     fake.link("sys/bus/usb/devices/usb1", base);
@@ -194,13 +247,19 @@ fn usb_devices_without_hubs() {
     let device = &usb.devices[0];
     assert_eq!((device.bus_address, device.device_address, device.product.as_str()), (1, 4, "Keyboard"));
     assert!((device.speed - 1.5).abs() < f64::EPSILON);
-    assert_eq!((device.interfaces[0].class.as_str(), device.interfaces[0].class_id), ("Human Interface Device", 3));
+    assert_eq!(
+        (device.interfaces[0].class.as_str(), device.interfaces[0].class_id),
+        ("Human Interface Device", 3)
+    );
 }
 
 #[test]
 fn the_machine() {
     let fake = Fake::new();
-    fake.files("sys/class/dmi/id", &[("sys_vendor", "LENOVO"), ("chassis_type", "10"), ("bios_date", "01/02/2020")]);
+    fake.files(
+        "sys/class/dmi/id",
+        &[("sys_vendor", "LENOVO"), ("chassis_type", "10"), ("bios_date", "01/02/2020")],
+    );
     fake.files("proc", &[("cpuinfo", "flags : fpu hypervisor")]);
     let system = collect(fake.root()).system;
     assert_eq!((system.vendor.as_str(), system.kind.as_str()), ("LENOVO", "virtual-machine"));

@@ -38,16 +38,15 @@ pub fn read(host: &Host) -> ResourcesUsb {
     let devices: Vec<ResourcesUsbDevice> = sysfs::names(&base)
         .into_iter()
         .map(|name| base.join(name))
-        .filter(|device| {
-            device.join("devnum").exists() && sysfs::text(&device.join("bDeviceClass")) != HUB
-        })
+        .filter(|device| device.join("devnum").exists() && sysfs::text(&device.join("bDeviceClass")) != HUB)
         .map(|device| read_device(host, &device))
         .collect();
     ResourcesUsb { total: devices.len() as u64, devices }
 }
 
 fn read_device(host: &Host, device: &Path) -> ResourcesUsbDevice {
-    let (vendor_id, product_id) = (sysfs::text(&device.join("idVendor")), sysfs::text(&device.join("idProduct")));
+    let (vendor_id, product_id) =
+        (sysfs::text(&device.join("idVendor")), sysfs::text(&device.join("idProduct")));
     let told = |file: &str, listed: String| {
         let own = sysfs::text(&device.join(file));
         if own.is_empty() { listed } else { own }

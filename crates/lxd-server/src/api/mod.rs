@@ -9,6 +9,7 @@ pub mod internal;
 pub mod networks;
 pub mod operations;
 pub mod profiles;
+pub mod resources;
 pub mod root;
 pub mod server;
 pub mod storage_pools;

@@ -110,8 +110,12 @@ impl Preseed {
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
-        serde_saphyr::from_str(text)
-            .map_err(|error| Error::bad_request(format!("Failed to parse the preseed: yaml: {error}")))
+        serde_saphyr::from_str(text).map_err(|error| {
+            // The lines that follow show the place in the document.
+            let error = error.to_string();
+            let reason = error.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            Error::bad_request(format!("Failed to parse the preseed: yaml: {reason}"))
+        })
     }
 
     /// The document as YAML, with the empty part about clusters or without.
