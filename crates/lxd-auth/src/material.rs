@@ -29,7 +29,7 @@ impl Material {
                 .map_err(|error| invalid(&error.to_string()))?;
             return Self::from_der(&der);
         }
-        let der = STANDARD.decode(text.trim()).map_err(|error| Error::bad_request(base64_text(&error)))?;
+        let der = STANDARD.decode(text.trim()).map_err(|error| Error::bad_request(base64_text(text.trim(), &error)))?;
         Self::from_der(&der)
     }
 
@@ -53,11 +53,11 @@ fn invalid(reason: &str) -> Error {
     Error::bad_request(format!("Invalid certificate material: {reason}"))
 }
 
-fn base64_text(error: &base64::DecodeError) -> String {
+fn base64_text(text: &str, error: &base64::DecodeError) -> String {
     let at = match error {
         base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => *at,
-        base64::DecodeError::InvalidLength(length) => *length,
-        base64::DecodeError::InvalidPadding => 0,
+        // The begin of the incomplete group of four.
+        base64::DecodeError::InvalidLength(_) | base64::DecodeError::InvalidPadding => text.len() / 4 * 4,
     };
     format!("illegal base64 data at input byte {at}")
 }
@@ -99,6 +99,7 @@ mod tests {
     fn nonsense_is_refused() {
         for (text, reason) in [
             ("!!", "illegal base64 data at input byte 0"),
+            ("aGVsbG8", "illegal base64 data at input byte 4"),
             ("aGVsbG8=", "Invalid certificate material: x509: malformed certificate"),
         ] {
             assert_eq!(Material::parse(text).unwrap_err().chain(), reason);

@@ -48,12 +48,12 @@ impl Service {
     }
 
     async fn route(&self, caller: Arc<Caller>, request: Request<Incoming>) -> Result<Reply> {
-        if let Some(reply) = unusual_method(request.method())? {
-            return Ok(reply);
+        if request.method() == Method::OPTIONS {
+            return Ok(Reply::response(Response::new(http_body_util::Full::default())));
         }
         let (route, collection, params) = match self.router.find(request.method(), request.uri().path()) {
             Found::Route { route, collection, params } => (route.clone(), collection, params),
-            Found::OtherMethods => return Err(Error::not_implemented("not implemented")),
+            Found::OtherMethods => return Err(other_method(request.method())),
             Found::Nothing => {
                 tracing::info!(method = %request.method(), url = %request.uri(), "Sending top level 404");
                 return Err(Error::not_found("not found"));
@@ -116,12 +116,13 @@ impl Service {
     }
 }
 
-/// The reference knows six methods; anything else is told so, and OPTIONS is answered with nothing.
-fn unusual_method(method: &Method) -> Result<Option<Reply>> {
+/// The reference knows six methods; anything else is told so.
+fn other_method(method: &Method) -> Error {
     match *method {
-        Method::GET | Method::PUT | Method::POST | Method::DELETE | Method::PATCH | Method::HEAD => Ok(None),
-        Method::OPTIONS => Ok(Some(Reply::response(Response::new(http_body_util::Full::default())))),
-        _ => Err(Error::not_found(format!("Method {:?} not found", method.as_str()))),
+        Method::GET | Method::PUT | Method::POST | Method::DELETE | Method::PATCH | Method::HEAD => {
+            Error::not_implemented("not implemented")
+        }
+        _ => Error::not_found(format!("Method {:?} not found", method.as_str())),
     }
 }
 

@@ -20,6 +20,8 @@ struct Node {
     literal: HashMap<&'static str, Node>,
     /// The subtree behind any other segment.
     any: Option<Box<Node>>,
+    /// The subtree behind all segments that are left, `{name*}`.
+    rest: Option<Box<Node>>,
     methods: Vec<(Method, Arc<Route>, Collection, Vec<&'static str>)>,
 }
 
@@ -75,8 +77,9 @@ impl Router {
         for segment in before.into_iter().chain(rest) {
             node = match segment.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
                 Some(name) => {
-                    params.push(name);
-                    node.any.get_or_insert_default()
+                    params.push(name.trim_end_matches('*'));
+                    let subtree = if name.ends_with('*') { &mut node.rest } else { &mut node.any };
+                    subtree.get_or_insert_default()
                 }
                 None => node.literal.entry(segment).or_default(),
             };
@@ -90,7 +93,14 @@ impl Router {
         let mut node = &self.root;
         let Some(rest) = raw.strip_prefix('/') else { return Found::Nothing };
         if !rest.is_empty() {
+            let mut at = 0;
             for segment in rest.split('/') {
+                if let Some(next) = &node.rest {
+                    values.push(&rest[at..]);
+                    node = next;
+                    break;
+                }
+                at += segment.len() + 1;
                 if segment.is_empty() || segment == "." || segment == ".." {
                     return Found::Nothing;
                 }
@@ -124,5 +134,52 @@ impl Node {
             }
         }
         Found::Route { route, collection: *collection, params }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routes::{Access, route};
+    use crate::{Ctx, Reply};
+
+    async fn nothing(_cx: Ctx) -> lxd_types::Result<Reply> {
+        Ok(Reply::empty())
+    }
+
+    fn router() -> Router {
+        let row = |path| route(Method::GET, path, Access::Anyone, "1.0", nothing);
+        let paths = ["/", "/1.0/instances/{name}/state", "/1.0/images/{fingerprint}"];
+        let mut rows: Vec<Route> = paths.into_iter().map(row).collect();
+        rows.push(row("/1.0/images/aliases/{name*}"));
+        Router::new(rows)
+    }
+
+    fn params(path: &str) -> Option<Vec<(&'static str, String)>> {
+        match router().find(&Method::GET, path) {
+            Found::Route { params, .. } => Some(params),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn segments_are_decoded_after_they_were_split() {
+        let name = |value: &str| Some(vec![("name", value.to_owned())]);
+        assert_eq!(params("/"), Some(vec![]));
+        assert_eq!(params("/1.0/instances/a%2Fb/state"), name("a/b"));
+        assert_eq!(params("/1.0/virtual-machines/x/state"), name("x"));
+        assert_eq!(params("/1.0/images/aliases/a/b%20c"), name("a/b c"));
+        assert_eq!(params("/1.0/images/aliases/"), name(""));
+        assert_eq!(params("/1.0/images/abc").map(|found| found.len()), Some(1));
+        for nothing in ["", "x", "//", "/1.0//instances", "/1.0/instances//state", "/1.0/instances/../state"] {
+            assert_eq!(params(nothing), None, "{nothing}");
+        }
+    }
+
+    #[test]
+    fn other_methods_of_a_path_are_known() {
+        assert!(matches!(router().find(&Method::PUT, "/1.0/containers/x/state"), Found::OtherMethods));
+        assert!(matches!(router().find(&Method::PUT, "/1.0/containers/x"), Found::Nothing));
+        assert!(matches!(router().find(&Method::GET, "/1.0/containers/%zz/state"), Found::Malformed));
     }
 }

@@ -12,7 +12,7 @@ use crate::routes::{Access, Route, route};
 use crate::{Ctx, Reply};
 
 const ALL: &str = "/1.0/images/aliases";
-const ONE: &str = "/1.0/images/aliases/{name}";
+const ONE: &str = "/1.0/images/aliases/{name*}";
 
 /// Rows of the route table.
 pub fn routes() -> Vec<Route> {
