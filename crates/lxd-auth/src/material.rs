@@ -29,7 +29,9 @@ impl Material {
                 .map_err(|error| invalid(&error.to_string()))?;
             return Self::from_der(&der);
         }
-        let der = STANDARD.decode(text.trim()).map_err(|error| Error::bad_request(base64_text(text.trim(), &error)))?;
+        let der = STANDARD
+            .decode(text.trim())
+            .map_err(|error| Error::bad_request(base64_text(text.trim(), &error)))?;
         Self::from_der(&der)
     }
 

@@ -171,7 +171,8 @@ mod tests {
         assert_eq!(params("/1.0/images/aliases/a/b%20c"), name("a/b c"));
         assert_eq!(params("/1.0/images/aliases/"), name(""));
         assert_eq!(params("/1.0/images/abc").map(|found| found.len()), Some(1));
-        for nothing in ["", "x", "//", "/1.0//instances", "/1.0/instances//state", "/1.0/instances/../state"] {
+        for nothing in ["", "x", "//", "/1.0//instances", "/1.0/instances//state", "/1.0/instances/../state"]
+        {
             assert_eq!(params(nothing), None, "{nothing}");
         }
     }
