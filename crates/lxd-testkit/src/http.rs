@@ -67,8 +67,11 @@ pub fn request_raw(
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
-    stream.write_all(head.as_bytes())?;
-    stream.write_all(body)?;
+    let mut message = head.into_bytes();
+    message.extend_from_slice(body);
+    // A server may answer and close before it has read the whole body: what it said counts.
+    let sent = stream.write_all(&message);
+    sent.or_else(|error| if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })?;
     read_answer(&mut BufReader::new(stream))
 }
 

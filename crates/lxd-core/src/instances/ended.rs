@@ -88,6 +88,7 @@ pub(super) async fn clean_up(core: &SharedCore, key: &InstanceKey, entry: &Runti
         };
         let idmap = volatile::read_idmap(&model.row.config, &IDMAP_CURRENT).unwrap_or_default();
         let changes = devices::stop_all(core, &model, &idmap).await;
+        core.faults.point("devices stopped")?;
         let (id, keys) = (model.row.id, start::stopped_keys(changes));
         core.db.write(move |tx| instances::set_keys(tx, id, &keys)).await
     };

@@ -68,6 +68,7 @@ pub async fn rename_directories(core: &SharedCore, old: &InstanceKey, new: &Inst
             let place = root.open_dir(directory)?;
             ignore(place.rename(&from, &to), io::ErrorKind::NotFound)?;
         }
+        ignore(root.open_dir("security/seccomp")?.remove_file(&from), io::ErrorKind::NotFound)?;
         ignore(root.open_dir("containers")?.remove_file(&from), io::ErrorKind::NotFound)
     })
     .await

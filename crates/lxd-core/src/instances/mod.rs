@@ -46,11 +46,22 @@ pub use source::Source;
 pub use update::{Merge, put_fields, update};
 pub use view::{instance_view, put_view};
 
+use lxd_container::ContainerRef;
 use lxd_db::{projects, storage_volumes};
 use lxd_storage::VolumeKind;
 use lxd_types::Result;
 
 use crate::SharedCore;
+
+/// How liblxc finds an instance.
+pub(crate) fn container_ref(core: &SharedCore, key: &InstanceKey) -> ContainerRef {
+    let name = key.storage_name();
+    ContainerRef {
+        lxcpath: core.paths.containers().to_string_lossy().into_owned(),
+        config: core.paths.logs().join(&name).join("lxc.conf").to_string_lossy().into_owned(),
+        name,
+    }
+}
 
 /// The pool of an instance's root volume; `None` when the database knows of none.
 ///

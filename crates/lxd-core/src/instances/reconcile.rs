@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use futures_util::{StreamExt, stream};
 use lxd_api::StatusCode;
 use lxd_auth::Permit;
-use lxd_container::ContainerRef;
 use lxd_db::instances;
 use lxd_types::{Config, ConfigExt, Result, words};
 
@@ -31,10 +30,9 @@ pub async fn find_running(core: &SharedCore) -> Result<()> {
         let key = InstanceKey::stored(&project, &name).ok()?;
         sockets.contains(&format!("{lxcpath}/{}/command", key.storage_name())).then_some(key)
     });
-    let lxcpath = lxcpath.as_str();
     stream::iter(found.collect::<Vec<_>>())
         .for_each_concurrent(WIDTH, |key| async move {
-            if let Err(error) = find_one(core, containers, lxcpath, &key).await {
+            if let Err(error) = find_one(core, containers, &key).await {
                 tracing::error!(instance = %key, error = error.chain(), "A running container does not answer");
             }
         })
@@ -45,13 +43,9 @@ pub async fn find_running(core: &SharedCore) -> Result<()> {
 async fn find_one(
     core: &SharedCore,
     containers: &lxd_container::Containers,
-    lxcpath: &str,
     key: &InstanceKey,
 ) -> Result<()> {
-    let name = key.storage_name();
-    let config = core.paths.logs().join(&name).join("lxc.conf").to_string_lossy().into_owned();
-    let wanted = ContainerRef { name, lxcpath: lxcpath.to_owned(), config };
-    let Some(running) = containers.find(&wanted).await? else { return Ok(()) };
+    let Some(running) = containers.find(&super::container_ref(core, key)).await? else { return Ok(()) };
     let status = if containers.frozen(&running) { StatusCode::FROZEN } else { StatusCode::RUNNING };
     let entry = RuntimeEntry::new(running, status);
     core.runtime.insert(key, entry.clone());

@@ -1,8 +1,9 @@
 //! Undoing and finishing of interrupted use cases about instances. Every function may run again.
 
 use lxd_db::{instances, projects, storage_volumes};
+use lxd_instance::keys::volatile::{self, IDMAP_CURRENT};
 use lxd_storage::VolumeKind;
-use lxd_types::{ConfigExt, IdMap, Kind, Result};
+use lxd_types::{ConfigExt, Kind, Result};
 
 use super::{InstanceKey, delete as deletion, devices, load, rename as renaming};
 use crate::SharedCore;
@@ -50,7 +51,8 @@ pub(crate) async fn rename(core: &SharedCore, old: &InstanceKey, new: &InstanceK
     renaming::settle(core, old, new).await
 }
 
-/// Stops the devices of an instance that does not run.
+/// Ends a start that was not committed: the container (unless it was found and taken over when the daemon started),
+/// its devices, and what was recorded of its run.
 pub(crate) async fn start(core: &SharedCore, key: &InstanceKey) -> Result<()> {
     let wanted = key.clone();
     let model = match core.db.read(move |tx| load(tx, &wanted)).await {
@@ -58,8 +60,16 @@ pub(crate) async fn start(core: &SharedCore, key: &InstanceKey) -> Result<()> {
         Err(error) if error.kind() == Kind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };
-    if !core.runtime.is_running(key) {
-        devices::stop_all(core, &model, &IdMap::default()).await;
+    if core.runtime.is_running(key) {
+        return Ok(());
     }
-    Ok(())
+    if let Ok(containers) = core.containers()
+        && let Some(running) = containers.find(&super::container_ref(core, key)).await?
+    {
+        containers.stop(&running).await?;
+    }
+    let idmap = volatile::read_idmap(&model.row.config, &IDMAP_CURRENT).unwrap_or_default();
+    let changes = devices::stop_all(core, &model, &idmap).await;
+    let (id, keys) = (model.row.id, super::start::stopped_keys(changes));
+    core.db.write(move |tx| instances::set_keys(tx, id, &keys)).await
 }
