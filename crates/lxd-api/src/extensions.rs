@@ -44,6 +44,7 @@ pub static SUPPORTED: &[&str] = &[
     "network_dhcp_gateway",
     "file_get_symlink",
     "network_leases",
+    "storage_api_local_volume_handling",
     "operation_description",
     "event_lifecycle",
     "network_state",

@@ -24,8 +24,10 @@ pub struct Operation {
     /// status_code.
     pub status_code: StatusCode,
     /// Affected resourcs.
+    #[serde(serialize_with = "crate::wire::null_when_empty_map")]
     pub resources: BTreeMap<String, Vec<String>>,
     /// Operation specific metadata.
+    #[serde(serialize_with = "crate::wire::null_when_empty_map")]
     pub metadata: BTreeMap<String, serde_json::Value>,
     /// Whether the operation can be canceled.
     pub may_cancel: bool,

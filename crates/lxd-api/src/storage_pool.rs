@@ -16,6 +16,7 @@ pub struct StoragePool {
     /// Storage pool driver (btrfs, ceph, cephfs, dir, lvm or zfs).
     pub driver: String,
     /// List of URLs of objects using this storage pool.
+    #[serde(serialize_with = "crate::wire::null_when_empty")]
     pub used_by: Vec<String>,
     /// Pool status (Pending, Created, Errored or Unknown).
     pub status: String,

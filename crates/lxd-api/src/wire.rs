@@ -50,6 +50,18 @@ pub(crate) fn null_when_empty<S: serde::Serializer>(list: &[String], to: S) -> R
     if list.is_empty() { to.serialize_none() } else { list.serialize(to) }
 }
 
+/// Writes an empty map as `null`.
+///
+/// # Errors
+/// As the serializer.
+pub(crate) fn null_when_empty_map<V: serde::Serialize, S: serde::Serializer>(
+    map: &std::collections::BTreeMap<String, V>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    use serde::Serialize;
+    if map.is_empty() { to.serialize_none() } else { map.serialize(to) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

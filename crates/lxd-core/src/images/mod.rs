@@ -35,12 +35,12 @@ pub(crate) fn url_of(fingerprint: &str) -> String {
 
 /// The id of the project that has the images of a project.
 fn owner(tx: &Tx<'_>, project: &ProjectName) -> Result<i64> {
-    projects::owner_of(tx, project.as_str(), "features.images")
+    projects::owner_of(tx, project.as_str(), "images")
 }
 
 /// The ids of the profiles that an image names; none given: the profile `default`.
 fn profile_ids(tx: &Tx<'_>, project: &ProjectName, names: Option<&[String]>) -> Result<Vec<i64>> {
-    let owner = projects::owner_of(tx, project.as_str(), "features.profiles")?;
+    let owner = projects::owner_of(tx, project.as_str(), "profiles")?;
     let default = [profiles::DEFAULT_NAME.to_owned()];
     let names = names.unwrap_or(&default);
     names

@@ -179,6 +179,7 @@ async fn record(core: &SharedCore, request: &CreateInstance) -> Result<CreatePla
             let plan = plan_create(tx, &registry, &ids, &request)?;
             instances::insert(tx, &plan.row).map_err(taken)?;
             storage_volumes::insert(tx, &plan.volume)?;
+            request.source.mark_used(tx, request.key.project.as_str(), plan.row.created)?;
             Ok(plan)
         })
         .await

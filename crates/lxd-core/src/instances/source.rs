@@ -83,6 +83,17 @@ impl Source {
         }
     }
 
+    /// Records that an instance was made of the image now.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn mark_used(&self, tx: &Tx<'_>, project: &str, now: chrono::DateTime<chrono::Utc>) -> Result<()> {
+        let Self::Image { fingerprint } = self else { return Ok(()) };
+        let owner = projects::owner_of(tx, project, "images")?;
+        let image = images::get(tx, owner, fingerprint.as_str(), false)?;
+        images::set_last_used(tx, image.id, now)
+    }
+
     /// The keys that an image gives to its instances: `image.*`.
     pub fn image_config(&self, image: &ImageFacts) -> Config {
         image.properties.iter().map(|(key, value)| (format!("image.{key}"), value.clone())).collect()

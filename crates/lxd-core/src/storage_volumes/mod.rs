@@ -97,7 +97,7 @@ fn find(tx: &Tx<'_>, key: &VolumeKey) -> Result<Found> {
 /// The id of the project that has the volumes of this type for a project.
 fn owner(tx: &Tx<'_>, kind: VolumeKind, project: &ProjectName) -> Result<i64> {
     match kind {
-        VolumeKind::Custom => projects::owner_of(tx, project.as_str(), "features.storage.volumes"),
+        VolumeKind::Custom => projects::owner_of(tx, project.as_str(), "storage.volumes"),
         VolumeKind::Image => Ok(projects::DEFAULT),
         _ => projects::require(tx, project.as_str()),
     }

@@ -90,7 +90,7 @@ fn rename_in_instance(
     new: &VolumeKey,
 ) -> Result<()> {
     let instance = instances::get_in(tx, project, name)?;
-    let owner = projects::owner_of(tx, project, "features.profiles")?;
+    let owner = projects::owner_of(tx, project, "profiles")?;
     let of = profiles::by_names(tx, owner, &instance.profiles)?;
     let change = instances::Change {
         architecture: instance.architecture,
