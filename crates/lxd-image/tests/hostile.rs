@@ -32,7 +32,12 @@ impl Archive {
     }
 
     fn good(self) -> Self {
-        self.raw(EntryType::Regular, b"metadata.yaml", b"", METADATA).raw(EntryType::Directory, b"rootfs/", b"", b"")
+        self.raw(EntryType::Regular, b"metadata.yaml", b"", METADATA).raw(
+            EntryType::Directory,
+            b"rootfs/",
+            b"",
+            b"",
+        )
     }
 
     fn bytes(self) -> Vec<u8> {
@@ -50,26 +55,64 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 /// Archives that must be refused.
 fn refused() -> Vec<(&'static str, Vec<u8>)> {
     let (file, link, dir) = (EntryType::Regular, EntryType::Symlink, EntryType::Directory);
-    let yaml = |text: &str| Archive::new().raw(file, b"metadata.yaml", b"", text.as_bytes()).raw(dir, b"rootfs", b"", b"");
+    let yaml = |text: &str| {
+        Archive::new().raw(file, b"metadata.yaml", b"", text.as_bytes()).raw(dir, b"rootfs", b"", b"")
+    };
     let mut cases = vec![
-        ("metadata.yaml is a link", Archive::new().raw(link, b"metadata.yaml", b"/etc/passwd", b"").good().bytes()),
-        ("metadata.yaml is a hard link", Archive::new().raw(EntryType::Link, b"metadata.yaml", b"/etc/passwd", b"").good().bytes()),
-        ("metadata.yaml is a device", Archive::new().raw(EntryType::Char, b"metadata.yaml", b"", b"").good().bytes()),
-        ("metadata.yaml is a pipe", Archive::new().raw(EntryType::Fifo, b"metadata.yaml", b"", b"").good().bytes()),
+        (
+            "metadata.yaml is a link",
+            Archive::new().raw(link, b"metadata.yaml", b"/etc/passwd", b"").good().bytes(),
+        ),
+        (
+            "metadata.yaml is a hard link",
+            Archive::new().raw(EntryType::Link, b"metadata.yaml", b"/etc/passwd", b"").good().bytes(),
+        ),
+        (
+            "metadata.yaml is a device",
+            Archive::new().raw(EntryType::Char, b"metadata.yaml", b"", b"").good().bytes(),
+        ),
+        (
+            "metadata.yaml is a pipe",
+            Archive::new().raw(EntryType::Fifo, b"metadata.yaml", b"", b"").good().bytes(),
+        ),
         ("metadata.yaml is a directory", Archive::new().raw(dir, b"metadata.yaml/", b"", b"").good().bytes()),
         ("rootfs is a link", Archive::new().raw(link, b"rootfs", b"/", b"").good().bytes()),
-        ("rootfs is a link, later", Archive::new().raw(file, b"metadata.yaml", b"", METADATA).raw(link, b"rootfs", b"/", b"").bytes()),
+        (
+            "rootfs is a link, later",
+            Archive::new().raw(file, b"metadata.yaml", b"", METADATA).raw(link, b"rootfs", b"/", b"").bytes(),
+        ),
         ("rootfs is a hard link", Archive::new().raw(EntryType::Link, b"rootfs", b"/", b"").good().bytes()),
         ("rootfs is a file", Archive::new().raw(file, b"rootfs", b"", b"x").good().bytes()),
-        ("metadata.yaml elsewhere", Archive::new().raw(file, b"../metadata.yaml", b"", METADATA).raw(dir, b"rootfs", b"", b"").bytes()),
-        ("metadata.yaml absolute", Archive::new().raw(file, b"/metadata.yaml", b"", METADATA).raw(dir, b"rootfs", b"", b"").bytes()),
+        (
+            "metadata.yaml elsewhere",
+            Archive::new()
+                .raw(file, b"../metadata.yaml", b"", METADATA)
+                .raw(dir, b"rootfs", b"", b"")
+                .bytes(),
+        ),
+        (
+            "metadata.yaml absolute",
+            Archive::new().raw(file, b"/metadata.yaml", b"", METADATA).raw(dir, b"rootfs", b"", b"").bytes(),
+        ),
         ("no rootfs", Archive::new().raw(file, b"metadata.yaml", b"", METADATA).bytes()),
-        ("rootfs elsewhere", Archive::new().raw(file, b"metadata.yaml", b"", METADATA).raw(dir, b"../rootfs", b"", b"").bytes()),
+        (
+            "rootfs elsewhere",
+            Archive::new()
+                .raw(file, b"metadata.yaml", b"", METADATA)
+                .raw(dir, b"../rootfs", b"", b"")
+                .bytes(),
+        ),
         ("null fields", yaml("architecture: null\ncreation_date: null\n").bytes()),
         ("wrong types", yaml("architecture: [x86_64]\ncreation_date: 1\n").bytes()),
         ("list at the top", yaml("- a\n- b\n").bytes()),
         ("two documents", yaml("architecture: x86_64\n---\ncreation_date: 1\n").bytes()),
-        ("no UTF-8", Archive::new().raw(file, b"metadata.yaml", b"", b"a: \xff\xfe\n").raw(dir, b"rootfs", b"", b"").bytes()),
+        (
+            "no UTF-8",
+            Archive::new()
+                .raw(file, b"metadata.yaml", b"", b"a: \xff\xfe\n")
+                .raw(dir, b"rootfs", b"", b"")
+                .bytes(),
+        ),
         ("deep YAML", yaml(&format!("properties: {}", "[".repeat(200_000))).bytes()),
         ("metadata.yaml of 2 MiB", yaml(&"#".repeat(2 << 20)).bytes()),
         ("a gzip of zeros", gzip(&vec![0; 64 << 20])),
@@ -84,14 +127,26 @@ fn refused() -> Vec<(&'static str, Vec<u8>)> {
         ("bzip2 header only", b"BZh9".to_vec()),
         ("lzma with a dictionary of 4 GiB", b"\x5d\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff".to_vec()),
     ];
-    for size in [b"77777777777\0".as_slice(), b"\x80\0\0\0\x7f\xff\xff\xff\xff\xff\xff\xff", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", b"-1         \0"] {
+    for size in [
+        b"77777777777\0".as_slice(),
+        b"\x80\0\0\0\x7f\xff\xff\xff\xff\xff\xff\xff",
+        b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+        b"-1         \0",
+    ] {
         let mut bytes = Archive::new().raw(file, b"x", b"", b"").good().bytes();
         bytes[124..136].copy_from_slice(size);
-        let sum: u32 = (0..512).map(|at| u32::from(if (148..156).contains(&at) { b' ' } else { bytes[at] })).sum();
+        let sum: u32 =
+            (0..512).map(|at| u32::from(if (148..156).contains(&at) { b' ' } else { bytes[at] })).sum();
         bytes[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
         cases.push(("a size that is not there", bytes));
     }
-    for records in [&b"99 path=x\n"[..], b"5 x\n", b"path=metadata.yaml\n", b"9999999999999999999999 path=a\n", b"-3 path=a\n"] {
+    for records in [
+        &b"99 path=x\n"[..],
+        b"5 x\n",
+        b"path=metadata.yaml\n",
+        b"9999999999999999999999 path=a\n",
+        b"-3 path=a\n",
+    ] {
         let archive = Archive::new().raw(EntryType::XHeader, b"pax", b"", records).good();
         cases.push(("a pax header that lies", archive.bytes()));
     }
