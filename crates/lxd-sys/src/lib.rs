@@ -8,6 +8,7 @@
 
 pub mod caps;
 pub mod dir;
+pub mod ethtool;
 pub mod frame;
 pub mod memfd;
 pub mod mount;

@@ -9,7 +9,46 @@ use lxd_api::resources::{
     ResourcesNetworkCardSriov,
 };
 
+use lxd_sys::ethtool;
+
 use super::sysfs::{self, Host};
+
+/// Bits of the modes of a port (`linux/ethtool.h`).
+const MODES: &[(u32, &str)] = &[
+    (0, "10baseT/Half"),
+    (1, "10baseT/Full"),
+    (2, "100baseT/Half"),
+    (3, "100baseT/Full"),
+    (4, "1000baseT/Half"),
+    (5, "1000baseT/Full"),
+    (12, "10000baseT/Full"),
+    (15, "2500baseX/Full"),
+    (17, "1000baseKX/Full"),
+    (18, "10000baseKX4/Full"),
+    (19, "10000baseKR/Full"),
+    (20, "10000baseR_FEC"),
+    (21, "20000baseMLD2/Full"),
+    (22, "20000baseKR2/Full"),
+    (23, "40000baseKR4/Full"),
+    (24, "40000baseCR4/Full"),
+    (25, "40000baseSR4/Full"),
+    (26, "40000baseLR4/Full"),
+    (27, "56000baseKR4/Full"),
+    (28, "56000baseCR4/Full"),
+    (29, "56000baseSR4/Full"),
+    (30, "56000baseLR4/Full"),
+    (31, "25000baseCR/Full"),
+];
+
+/// Bits of the kinds of a port.
+const PORTS: &[(u32, &str)] = &[
+    (7, "twisted pair"),
+    (8, "aui"),
+    (9, "media-independent"),
+    (10, "fibre"),
+    (11, "bnc"),
+    (16, "backplane"),
+];
 
 /// Reads `/sys/class/net`: the interfaces that have a device.
 pub fn read(host: &Host) -> ResourcesNetwork {
@@ -18,7 +57,7 @@ pub fn read(host: &Host) -> ResourcesNetwork {
     for name in sysfs::names(&base) {
         let interface = base.join(&name);
         let Ok(device) = fs::canonicalize(interface.join("device")) else { continue };
-        let card = cards.entry(device.clone()).or_insert_with(|| card(host, &device));
+        let card = cards.entry(device.clone()).or_insert_with(|| card(host, &device, &name));
         card.ports.push(port(host, &interface, &device, name));
     }
     let mut total = cards.len() as u64;
@@ -39,7 +78,8 @@ pub fn read(host: &Host) -> ResourcesNetwork {
     ResourcesNetwork { cards, total }
 }
 
-fn card(host: &Host, device: &Path) -> ResourcesNetworkCard {
+fn card(host: &Host, device: &Path, interface: &str) -> ResourcesNetworkCard {
+    let firmware = host.is_running().then(|| ethtool::firmware(interface).ok()).flatten();
     let (driver, driver_version) = host.driver(device);
     let place = sysfs::place(device);
     let usb = device.join("..");
@@ -66,7 +106,8 @@ fn card(host: &Host, device: &Path) -> ResourcesNetworkCard {
         product: ids.product(&vendor_id, &product_id),
         vendor_id,
         product_id,
-        firmware_version: String::new(),
+        // Drivers without firmware say so in words.
+        firmware_version: firmware.filter(|version| version != "N/A").unwrap_or_default(),
         usb_address: place.usb,
     }
 }
@@ -79,6 +120,7 @@ fn port(host: &Host, interface: &Path, device: &Path, name: String) -> Resources
     };
     let speed: i64 = sysfs::number(&interface.join("speed")).unwrap_or(0);
     let duplex = sysfs::text(&interface.join("duplex"));
+    let told = host.is_running().then(|| ethtool::port(&name).ok()).flatten();
     ResourcesNetworkCardPort {
         address: sysfs::text(&interface.join("address")),
         port: sysfs::number(&interface.join("dev_port")).unwrap_or(0),
@@ -86,9 +128,39 @@ fn port(host: &Host, interface: &Path, device: &Path, name: String) -> Resources
         link_detected: sysfs::text(&interface.join("carrier")) == "1",
         link_speed: u64::try_from(speed).unwrap_or(0),
         link_duplex: if duplex == "unknown" { String::new() } else { duplex },
+        supported_modes: told.map(|told| named(told.supported, MODES)).unwrap_or_default(),
+        supported_ports: told.map(|told| named(told.supported, PORTS)).unwrap_or_default(),
+        port_type: told.map_or("", |told| port_type(told.port)).to_owned(),
+        transceiver_type: told.map_or("", |told| transceiver(told.transceiver)).to_owned(),
+        auto_negotiation: told.is_some_and(|told| told.autoneg),
         id: name,
         infiniband,
-        ..ResourcesNetworkCardPort::default()
+    }
+}
+
+/// The names whose bits are set.
+fn named(bits: u32, names: &[(u32, &str)]) -> Vec<String> {
+    names.iter().filter(|(bit, _)| bits & (1 << bit) != 0).map(|(_, name)| (*name).to_owned()).collect()
+}
+
+fn port_type(number: u8) -> &'static str {
+    match number {
+        0 => "twisted pair",
+        1 => "aui",
+        2 => "media-independent",
+        3 => "fibre",
+        4 => "bnc",
+        5 => "direct attach",
+        0xef => "none",
+        _ => "other",
+    }
+}
+
+fn transceiver(number: u8) -> &'static str {
+    match number {
+        0 => "internal",
+        1 => "external",
+        _ => "",
     }
 }
 

@@ -20,6 +20,11 @@ impl Host {
         Self { root: root.to_owned(), pci_ids: OnceCell::new(), usb_ids: OnceCell::new() }
     }
 
+    /// True when it is the machine that runs us: drivers can be asked.
+    pub fn is_running(&self) -> bool {
+        self.root == Path::new("/")
+    }
+
     /// A path below `/sys`.
     pub fn sys(&self, path: &str) -> PathBuf {
         self.root.join("sys").join(path)
