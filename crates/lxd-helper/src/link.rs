@@ -57,6 +57,11 @@ impl Link {
         self.send(&Answer::Ok(value), fds)
     }
 
+    /// Answers that one request of several failed.
+    pub fn error(&self, failure: Failure) -> Outcome<()> {
+        self.send(&Answer::<()>::Error(failure), &[])
+    }
+
     fn send(&self, answer: &impl Serialize, fds: &[BorrowedFd<'_>]) -> Outcome<()> {
         let data = serde_json::to_vec(answer).map_err(|error| failure(error.to_string()))?;
         frame::send(&self.socket, &data, fds).map_err(|error| system("Failed to answer", &error))

@@ -5,6 +5,7 @@
 //! standard input and answer with frames there (`lxd_types::helper`).
 
 mod exec;
+mod file;
 mod forkstart;
 mod hook;
 mod link;
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
         Some("forkstart") => link::serve(forkstart::run),
         Some("exec") => link::serve(exec::run),
         Some("unpack") => link::serve(unpack::run),
+        Some("file") => link::serve(file::run),
         Some("hook") => hook::run(&arguments.collect::<Vec<_>>()),
         _ => {
             eprintln!("This program is started by the LXD daemon; it is of no use by hand.");

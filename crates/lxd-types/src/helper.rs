@@ -139,3 +139,128 @@ pub struct Unpacked {
     /// Entries left out by policy (device nodes, sockets).
     pub skipped: u64,
 }
+
+/// Job that begins a `file` session; requests and replies follow until the daemon closes the socket. One descriptor: the pidfd of
+/// init of a running container, or the root directory of a stopped one.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileSession {
+    /// Enter the container's namespaces.
+    Running {
+        /// Whether it has a user namespace of its own.
+        unprivileged: bool,
+    },
+    /// Work below the directory, in which files have the ids of the inside.
+    Stopped,
+}
+
+/// A request to a `file` session. Paths are those of the inside; symbolic links on the way are followed, the last component is not
+/// (but for [`FileRequest::Open`] and [`FileRequest::Create`], as programs inside would).
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileRequest {
+    /// Metadata of a path.
+    Stat {
+        /// The path.
+        path: String,
+    },
+    /// Opens a file to be read; its descriptor comes along.
+    Open {
+        /// The path.
+        path: String,
+    },
+    /// Opens a file to be written, creating it with this owner; its descriptor comes along.
+    Create {
+        /// The path.
+        path: String,
+        /// Write at its end rather than replacing its content.
+        append: bool,
+        /// Owner and mode of a new file.
+        owner: FileOwner,
+    },
+    /// Names in a directory.
+    List {
+        /// The path.
+        path: String,
+    },
+    /// Makes a directory; an existing one is success.
+    Mkdir {
+        /// The path.
+        path: String,
+        /// Owner and mode of a new directory.
+        owner: FileOwner,
+    },
+    /// Makes a symbolic link.
+    Symlink {
+        /// The path.
+        path: String,
+        /// What it points to.
+        target: String,
+        /// Its owner.
+        owner: FileOwner,
+    },
+    /// The text of a symbolic link.
+    ReadLink {
+        /// The path.
+        path: String,
+    },
+    /// Removes a file or an empty directory.
+    Delete {
+        /// The path.
+        path: String,
+    },
+}
+
+/// Owner and mode, as the inside sees them.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct FileOwner {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// The reply of a `file` session.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileReply {
+    /// Metadata.
+    Stat(FileStat),
+    /// A descriptor came along, of a file with this metadata.
+    Opened(FileStat),
+    /// Names.
+    Names(Vec<String>),
+    /// The text of a link.
+    Link(String),
+    /// It is done.
+    Done,
+}
+
+/// What a path is.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PathKind {
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+    /// A regular file.
+    File,
+    /// Something else: a device, pipe or socket.
+    Other,
+}
+
+/// Metadata of a path.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct FileStat {
+    /// What it is.
+    pub kind: PathKind,
+    /// Owner and permission bits, as the inside sees them.
+    pub owner: FileOwner,
+    /// Bytes.
+    pub size: u64,
+    /// Time of the last change of content, in seconds since 1970.
+    pub modified: i64,
+}

@@ -101,10 +101,14 @@ pub async fn log(core: &SharedCore, permit: &Permit, name: &InstanceName) -> Res
     let key = InstanceKey::new(permit.project(), name);
     let wanted = key.clone();
     core.db.read(move |tx| load(tx, &wanted)).await?;
-    let log = match core.runtime.get(&key) {
+    let mut log = match core.runtime.get(&key) {
         Some(entry) => core.containers()?.console_log(&entry.running).await?,
-        None => in_logs(core, &key, |dir| dir.read_limited("console.log", LOG)).await?,
+        None => Vec::new(),
     };
+    if log.is_empty() {
+        // Reading takes out of the ring buffer; the file keeps all.
+        log = in_logs(core, &key, |dir| dir.read_limited("console.log", LOG)).await?;
+    }
     let event = Lifecycle::new("instance-console-retrieved", key.url()).in_project(&key.project);
     core.tell(permit.caller(), event);
     Ok(log)
@@ -118,10 +122,10 @@ pub async fn clear(core: &SharedCore, permit: &Permit, name: &InstanceName) -> R
     let key = InstanceKey::new(permit.project(), name);
     let wanted = key.clone();
     core.db.read(move |tx| load(tx, &wanted)).await?;
-    match core.runtime.get(&key) {
-        Some(entry) => core.containers()?.console_log_clear(&entry.running).await?,
-        None => in_logs(core, &key, |dir| dir.open_file_rw("console.log")?.set_len(0)).await?,
+    if let Some(entry) = core.runtime.get(&key) {
+        core.containers()?.console_log_clear(&entry.running).await?;
     }
+    in_logs(core, &key, |dir| dir.open_file_rw("console.log")?.set_len(0)).await?;
     let event = Lifecycle::new("instance-console-reset", key.url()).in_project(&key.project);
     core.tell(permit.caller(), event);
     Ok(())

@@ -2,6 +2,7 @@
 
 mod apply;
 pub mod console;
+pub mod content;
 mod create;
 mod delete;
 mod devices;

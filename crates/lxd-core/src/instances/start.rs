@@ -90,7 +90,7 @@ fn next_idmap(model: &Model) -> Result<IdMap> {
     }
 }
 
-async fn mount_root(core: &SharedCore, model: &Model) -> Result<(Arc<dyn Pool>, Mounted)> {
+pub(super) async fn mount_root(core: &SharedCore, model: &Model) -> Result<(Arc<dyn Pool>, Mounted)> {
     let name = super::pool_name(core, &model.key).await?;
     let name = name.ok_or_else(|| Error::not_found("The instance's root volume is not recorded"))?;
     let pool = crate::storage_pools::open(core, &name).await?;

@@ -2,6 +2,7 @@
 
 mod console;
 mod exec;
+mod files;
 mod list;
 mod one;
 mod state;
@@ -31,6 +32,9 @@ pub fn routes() -> Vec<Route> {
         route(Method::POST, "/1.0/instances/{name}/console", operate, "console", console::post),
         route(Method::DELETE, "/1.0/instances/{name}/console", operate, "console", console::delete),
         route(Method::POST, "/1.0/instances/{name}/exec", operate, "instances", exec::post),
+        route(Method::GET, "/1.0/instances/{name}/files", operate, "instances", files::get),
+        route(Method::POST, "/1.0/instances/{name}/files", operate, "instances", files::post),
+        route(Method::DELETE, "/1.0/instances/{name}/files", operate, "file_delete", files::delete),
         route(Method::GET, "/1.0/instances/{name}/state", view, "instances", state::get),
         route(Method::PUT, "/1.0/instances/{name}/state", operate, "instances", state::put),
     ]

@@ -1,0 +1,157 @@
+//! `/1.0/instances/{name}/files`: files, directories and links inside an instance, running or not.
+
+use std::fs::File;
+
+use lxd_auth::Permit;
+use lxd_container::Files;
+use lxd_instance::keys::volatile::{self, IDMAP_CURRENT};
+use lxd_sys::Dir;
+use lxd_types::helper::{FileOwner, FileReply, FileRequest, FileStat, PathKind};
+use lxd_types::names::InstanceName;
+use lxd_types::{Error, Kind, Result};
+
+use super::{InstanceKey, load, start};
+use crate::SharedCore;
+use crate::lifecycle::Lifecycle;
+
+/// What is at a path.
+pub enum Content {
+    /// A file, opened for reading.
+    File(File),
+    /// The names in a directory.
+    Directory(Vec<String>),
+    /// The text of a symbolic link.
+    Symlink(String),
+}
+
+/// What is to be put at a path.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum New {
+    /// A file, whose content is written by the caller.
+    File {
+        /// Write at its end rather than replacing its content.
+        append: bool,
+    },
+    /// A directory.
+    Directory,
+    /// A symbolic link with this text.
+    Symlink(String),
+}
+
+/// Reads a path.
+///
+/// # Errors
+/// Not found; what the file system says.
+pub async fn get(
+    core: &SharedCore,
+    permit: &Permit,
+    name: &InstanceName,
+    path: &str,
+) -> Result<(FileStat, Content)> {
+    let key = InstanceKey::new(permit.project(), name);
+    let mut files = open(core, &key).await?;
+    let path = path.to_owned();
+    let stat = match ask(&mut files, &FileRequest::Stat { path: path.clone() }).await? {
+        FileReply::Stat(stat) => stat,
+        _ => return Err(wrong()),
+    };
+    let event = Lifecycle::new("instance-file-retrieved", key.url()).in_project(&key.project);
+    let content = match stat.kind {
+        PathKind::Directory => match ask(&mut files, &FileRequest::List { path }).await? {
+            FileReply::Names(names) => Content::Directory(names),
+            _ => return Err(wrong()),
+        },
+        PathKind::Symlink => match ask(&mut files, &FileRequest::ReadLink { path }).await? {
+            FileReply::Link(text) => Content::Symlink(text),
+            _ => return Err(wrong()),
+        },
+        PathKind::File | PathKind::Other => {
+            let (_, fd) = files.open(&FileRequest::Open { path: path.clone() }).await.map_err(told)?;
+            core.tell(permit.caller(), event.with("file-source", path));
+            Content::File(fd.into())
+        }
+    };
+    Ok((stat, content))
+}
+
+/// Puts a file, directory or link at a path. A file comes back opened for writing: its content is the caller's to write.
+///
+/// # Errors
+/// What the file system says.
+pub async fn put(
+    core: &SharedCore,
+    permit: &Permit,
+    name: &InstanceName,
+    path: &str,
+    new: New,
+    owner: FileOwner,
+) -> Result<Option<File>> {
+    let key = InstanceKey::new(permit.project(), name);
+    let mut files = open(core, &key).await?;
+    let target = path.to_owned();
+    let file = match new {
+        New::File { append } => {
+            let request = FileRequest::Create { path: target, append, owner };
+            Some(files.open(&request).await.map_err(told)?.1.into())
+        }
+        New::Directory => {
+            ask(&mut files, &FileRequest::Mkdir { path: target, owner }).await?;
+            None
+        }
+        New::Symlink(text) => {
+            ask(&mut files, &FileRequest::Symlink { path: target, target: text, owner }).await?;
+            None
+        }
+    };
+    let event = Lifecycle::new("instance-file-pushed", key.url()).in_project(&key.project);
+    core.tell(permit.caller(), event.with("file-destination", path));
+    Ok(file)
+}
+
+/// Removes a file or an empty directory.
+///
+/// # Errors
+/// Not found; what the file system says.
+pub async fn delete(core: &SharedCore, permit: &Permit, name: &InstanceName, path: &str) -> Result<()> {
+    let key = InstanceKey::new(permit.project(), name);
+    let mut files = open(core, &key).await?;
+    ask(&mut files, &FileRequest::Delete { path: path.to_owned() }).await?;
+    let event = Lifecycle::new("instance-file-deleted", key.url()).in_project(&key.project);
+    core.tell(permit.caller(), event.with("file", path));
+    Ok(())
+}
+
+/// A session in the instance as it is now.
+async fn open(core: &SharedCore, key: &InstanceKey) -> Result<Files> {
+    let wanted = key.clone();
+    let model = core.db.read(move |tx| load(tx, &wanted)).await?;
+    let containers = core.containers()?;
+    if let Some(entry) = core.runtime.get(key) {
+        let idmap = volatile::read_idmap(&model.row.config, &IDMAP_CURRENT).unwrap_or_default();
+        return containers.files_of_running(&entry.running, !idmap.is_empty()).await;
+    }
+    let (_pool, root) = start::mount_root(core, &model).await?;
+    let dir = root.dir.clone();
+    let rootfs: Dir = tokio::task::spawn_blocking(move || dir.open_dir("rootfs"))
+        .await
+        .map_err(|panic| Error::internal(panic.to_string()))?
+        .map_err(|error| Error::with_source(Kind::Internal, "Failed to open the root directory", error))?;
+    containers.files_of_stopped(&rootfs).await
+}
+
+async fn ask(files: &mut Files, request: &FileRequest) -> Result<FileReply> {
+    Ok(files.request(request).await.map_err(told)?.0)
+}
+
+/// That nothing is there is said as the reference says it.
+fn told(error: Error) -> Error {
+    match error.kind() {
+        Kind::NotFound => Error::not_found("Not Found"),
+        Kind::Forbidden | Kind::Conflict => error.with_kind(Kind::Internal),
+        _ => error,
+    }
+}
+
+fn wrong() -> Error {
+    Error::internal("Helper gave a wrong answer")
+}

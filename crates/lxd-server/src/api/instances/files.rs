@@ -1,0 +1,106 @@
+//! `/1.0/instances/{name}/files`.
+
+use bytes::Bytes;
+use chrono::DateTime;
+use futures_util::{Stream, StreamExt};
+use http::HeaderName;
+use lxd_core::instances::content::{self, Content, New};
+use lxd_types::error::Context;
+use lxd_types::helper::{FileOwner, FileStat, PathKind};
+use lxd_types::{Error, Result};
+use tokio::io::AsyncWriteExt;
+
+use crate::{Ctx, Reply};
+
+/// The longest text of a symbolic link, in bytes.
+const LINK: usize = 4096;
+
+/// Content of a file, names of a directory, text of a link.
+pub async fn get(cx: Ctx) -> Result<Reply> {
+    let path = path(&cx)?;
+    let (stat, content) = content::get(&cx.core, &cx.permit()?, &cx.parse("name")?, &path).await?;
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let reply = match content {
+        Content::File(file) => Reply::file(file.into(), Some(stat.size), name)?,
+        Content::Directory(names) => Reply::json(&names)?,
+        Content::Symlink(text) => Reply::raw("application/octet-stream", text.into_bytes()),
+    };
+    described(reply, &stat)
+}
+
+/// Creates or changes a file, creates a directory or link.
+pub async fn post(mut cx: Ctx) -> Result<Reply> {
+    let (permit, path, name) = (cx.permit()?, path(&cx)?, cx.parse("name")?);
+    let new = match cx.header("x-lxd-type").unwrap_or("file") {
+        "file" | "" => New::File { append: append(&cx)? },
+        "directory" => New::Directory,
+        "symlink" => {
+            let text = cx.bytes(LINK).await?;
+            let text = std::str::from_utf8(&text).map_err(|error| Error::bad_request(error.to_string()))?;
+            New::Symlink(text.to_owned())
+        }
+        other => return Err(Error::bad_request(format!("Bad file type: {other}"))),
+    };
+    let owner = owner(&cx, &new);
+    let body = cx.stream();
+    if let Some(file) = content::put(&cx.core, &permit, &name, &path, new, owner).await? {
+        write(file.into(), body).await?;
+    }
+    Ok(Reply::empty())
+}
+
+/// Removes a file or an empty directory.
+pub async fn delete(cx: Ctx) -> Result<Reply> {
+    content::delete(&cx.core, &cx.permit()?, &cx.parse("name")?, &path(&cx)?).await?;
+    Ok(Reply::empty())
+}
+
+fn path(cx: &Ctx) -> Result<String> {
+    let path = cx.query("path").filter(|path| !path.is_empty());
+    path.map(str::to_owned).ok_or_else(|| Error::bad_request("Missing path argument"))
+}
+
+fn append(cx: &Ctx) -> Result<bool> {
+    match cx.header("x-lxd-write").unwrap_or("overwrite") {
+        "overwrite" | "" => Ok(false),
+        "append" => Ok(true),
+        other => Err(Error::bad_request(format!("Bad file write mode: {other}"))),
+    }
+}
+
+/// Owner and mode of what is made; numbers that cannot be read count as not given, as in the reference.
+fn owner(cx: &Ctx, new: &New) -> FileOwner {
+    let id = |name: &str| cx.header(name).and_then(|text| text.parse().ok()).unwrap_or(0);
+    let mode = if *new == New::Directory { 0o750 } else { 0o644 };
+    let given = cx.header("x-lxd-mode").and_then(|text| u32::from_str_radix(text, 8).ok());
+    FileOwner { uid: id("x-lxd-uid"), gid: id("x-lxd-gid"), mode: given.unwrap_or(mode) & 0o7777 }
+}
+
+async fn write(
+    mut file: tokio::fs::File,
+    mut body: impl Stream<Item = std::io::Result<Bytes>> + Unpin,
+) -> Result<()> {
+    while let Some(part) = body.next().await {
+        let part = part.map_err(|error| Error::bad_request(format!("Failed to read body: {error}")))?;
+        file.write_all(&part).await.context("Failed to write the file")?;
+    }
+    file.flush().await.context("Failed to write the file")
+}
+
+fn described(reply: Reply, stat: &FileStat) -> Result<Reply> {
+    let kind = match stat.kind {
+        PathKind::Directory => "directory",
+        PathKind::Symlink => "symlink",
+        PathKind::File | PathKind::Other => "file",
+    };
+    let time = DateTime::from_timestamp(stat.modified, 0).unwrap_or_default();
+    [
+        ("x-lxd-uid", stat.owner.uid.to_string()),
+        ("x-lxd-gid", stat.owner.gid.to_string()),
+        ("x-lxd-mode", format!("{:04o}", stat.owner.mode & 0o777)),
+        ("x-lxd-modified", time.format("%Y-%m-%d %H:%M:%S +0000 UTC").to_string()),
+        ("x-lxd-type", kind.to_owned()),
+    ]
+    .into_iter()
+    .try_fold(reply, |reply, (name, value)| reply.header(HeaderName::from_static(name), &value))
+}
