@@ -41,13 +41,16 @@ pub(crate) fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
+/// Name under which serde sees an empty list that JSON writes as `null`; YAML writers make it `[]`.
+pub const EMPTY_LIST: &str = "EmptyList";
+
 /// Writes an empty list as `null`.
 ///
 /// # Errors
 /// As the serializer.
 pub(crate) fn null_when_empty<S: serde::Serializer>(list: &[String], to: S) -> Result<S::Ok, S::Error> {
     use serde::Serialize;
-    if list.is_empty() { to.serialize_none() } else { list.serialize(to) }
+    if list.is_empty() { to.serialize_unit_struct(EMPTY_LIST) } else { list.serialize(to) }
 }
 
 /// Writes an empty map as `null`.

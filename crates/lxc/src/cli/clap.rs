@@ -14,7 +14,8 @@ pub fn to_clap(spec: &'static Spec) -> Command {
         .disable_help_flag(true)
         .disable_version_flag(true)
         .disable_help_subcommand(true)
-        .args(spec.flags.iter().chain(GLOBAL).map(to_arg));
+        .args(spec.flags.iter().map(to_arg))
+        .args(GLOBAL.iter().filter(|flag| spec.flags.iter().all(|own| own.long != flag.long)).map(to_arg));
     if !spec.long.is_empty() {
         command = command.long_about(format!("{}\n\n{}", spec.about, spec.long));
     }

@@ -207,3 +207,68 @@ fn check(matches: Matches) -> Parsed {
     }
     Parsed::Run(matches)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::spec::{Flag, list, number, switch, value};
+    use super::*;
+
+    static LEAF: Spec = Spec {
+        name: "leaf",
+        aliases: &["lf"],
+        flags: &[
+            switch("all", "").short('a'),
+            value("format", "").short('f').or("table"),
+            list("config", "").short('c'),
+            number("timeout", "").or("-1"),
+            Flag { kind: Kind::Optional("console"), ..value("console", "") },
+        ],
+        count: (1, 2),
+        run: Some(|_, _| Box::pin(async { Ok(()) })),
+        ..Spec::NEW
+    };
+    static ROOT: Spec = Spec { name: "lxc", subs: &[&LEAF], ..Spec::NEW };
+
+    fn ran(line: &str) -> Matches {
+        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        match parse(&ROOT, &words) {
+            Parsed::Run(matches) => matches,
+            Parsed::Wrong(_, error) => panic!("{line}: {error}"),
+            _ => panic!("{line}: help"),
+        }
+    }
+
+    fn wrong(line: &str) -> String {
+        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        match parse(&ROOT, &words) {
+            Parsed::Wrong(_, error) => error,
+            _ => panic!("{line} is accepted"),
+        }
+    }
+
+    #[test]
+    fn flags_anywhere() {
+        let m = ran("-q leaf x -c a=b --config=c=d -fcsv -a --timeout 3");
+        assert!(m.is("quiet") && m.is("all") && !m.given("console"));
+        assert_eq!(
+            (m.list("config"), m.value("format"), m.number("timeout")),
+            (&["a=b".into(), "c=d".into()][..], "csv", 3)
+        );
+        assert_eq!(m.args, ["x"]);
+        assert_eq!(ran("lf x").value("format"), "table");
+        assert_eq!(ran("leaf --console x").value("console"), "console");
+        assert_eq!(ran("leaf --console=vga x").value("console"), "vga");
+        assert_eq!(ran("leaf x -- -a").args, ["x", "-a"]);
+        assert!(!ran("leaf --all=false x").is("all"));
+    }
+
+    #[test]
+    fn mistakes() {
+        assert_eq!(wrong("nosuch"), "unknown command \"nosuch\" for \"lxc\"");
+        assert_eq!(wrong("leaf --nosuch"), "unknown flag: --nosuch");
+        assert_eq!(wrong("leaf -ax"), "unknown shorthand flag: 'x' in -ax");
+        assert_eq!(wrong("leaf --format"), "flag needs an argument: --format");
+        assert_eq!(wrong("leaf x y z"), "Invalid number of arguments");
+        assert!(wrong("leaf x --timeout y").contains("parsing \"y\": invalid syntax"));
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
 use lxd_api::image::{Image, ImageAliasesEntry};
-use lxd_api::instance::{InstancePut, InstanceSource, InstancesPost};
+use lxd_api::instance::{Instance, InstancePut, InstanceSource, InstancesPost};
 use lxd_api::network::Network;
 use lxd_api::profile::Profile;
 use lxd_api::storage_pool::StoragePool;
@@ -104,7 +104,21 @@ pub async fn create(cx: &Cx, matches: &Matches) -> Result<Option<(Client, String
     } else {
         name
     };
+    hint_without_network(&client, &name).await;
     Ok(Some((client, name)))
+}
+
+/// Tells users whose instance has no network how to get one.
+async fn hint_without_network(client: &Client, name: &str) {
+    let Ok(instance) = client.get::<Instance>(&format!("/1.0/instances/{}", encode(name))).await else {
+        return;
+    };
+    if instance.expanded_devices.values().any(|device| device.get("type").is_some_and(|kind| kind == "nic")) {
+        return;
+    }
+    eprintln!("\nThe instance you are starting doesn't have any network attached to it.");
+    eprintln!("  To create a new network, use: lxc network create");
+    eprintln!("  To attach a network to an instance, use: lxc network attach\n");
 }
 
 fn from_file(file: InstancePut) -> InstancesPost {

@@ -7,7 +7,7 @@ pub fn compare_cells(a: &str, b: &str) -> Ordering {
     let (left, right) = (chunks(a), chunks(b));
     for (x, y) in left.iter().zip(&right) {
         let order = match (x.parse::<u64>(), y.parse::<u64>()) {
-            (Ok(m), Ok(n)) => m.cmp(&n).then(x.cmp(y)),
+            (Ok(m), Ok(n)) => m.cmp(&n).then(x.len().cmp(&y.len())),
             _ => x.cmp(y),
         };
         if order.is_ne() {

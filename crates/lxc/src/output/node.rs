@@ -98,7 +98,10 @@ impl ser::Serializer for Maker {
         Ok(Node::Null)
     }
 
-    fn serialize_unit_struct(self, _: &'static str) -> Result<Node, NodeError> {
+    fn serialize_unit_struct(self, name: &'static str) -> Result<Node, NodeError> {
+        if name == lxd_api::EMPTY_LIST {
+            return Ok(Node::Seq(Vec::new()));
+        }
         Ok(Node::Null)
     }
 

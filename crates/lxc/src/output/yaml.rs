@@ -390,3 +390,93 @@ fn is_base60(text: &str) -> bool {
         && group(last)
         && fraction.chars().all(|c| c.is_ascii_digit() || c == '_')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> String {
+        emit(&Node::Map(vec![("k".into(), Node::Text(text.into()))]))
+    }
+
+    #[test]
+    fn typed_looking_texts_are_quoted() {
+        for typed in [
+            "true",
+            "Yes",
+            "off",
+            "y",
+            "1",
+            "1.0",
+            "1e3",
+            "1e+3",
+            "0755",
+            "0x1f",
+            "null",
+            "~",
+            "",
+            "2026-01-01",
+            "1:30",
+            "-.inf",
+            ".5",
+            "+1",
+            "1_000",
+            "2026-01-01T00:00:00Z",
+        ] {
+            assert_eq!(text(typed), format!("k: \"{typed}\"\n"));
+        }
+        for plain in
+            ["yEs", "1.2.3", "it's", "é☃", "a:b", "a#b", "08.x", "inf", "=", "<<", "1e", "a b", "-x", "?x"]
+        {
+            assert_eq!(text(plain), format!("k: {plain}\n"), "{plain}");
+        }
+    }
+
+    #[test]
+    fn indicators_and_blanks_at_the_edges_are_quoted() {
+        for quoted in ["a: b", "*", "- x", " lead", "trail ", "[a]", "# c", "a #b", "'x'", ":", "@a", "---"] {
+            assert_eq!(text(quoted), format!("k: '{}'\n", quoted.replace('\'', "''")));
+        }
+        assert_eq!(text("a\tb"), "k: \"a\\tb\"\n");
+        assert_eq!(text("x \ny"), "k: \"x \\ny\"\n");
+    }
+
+    #[test]
+    fn several_lines_become_a_block() {
+        assert_eq!(text("a\n\n  b\n"), "k: |\n  a\n\n    b\n");
+        assert_eq!(text("a\nb"), "k: |-\n  a\n  b\n");
+        assert_eq!(text("a\n\n"), "k: |+\n  a\n\n");
+        assert_eq!(text(" a\nb"), "k: |2-\n   a\n  b\n");
+    }
+
+    #[test]
+    fn long_texts_are_folded_at_blanks() {
+        let long = "word ".repeat(20) + "end";
+        let expected = format!("k: {}\n  {}end\n", "word ".repeat(16).trim_end(), "word ".repeat(4));
+        assert_eq!(text(&long), expected);
+    }
+
+    #[test]
+    fn structure() {
+        let list = Node::Seq(vec![
+            Node::Map(vec![
+                ("a".into(), Node::Plain("1".into())),
+                ("b".into(), Node::Seq(vec![Node::Text("x".into())])),
+            ]),
+            Node::Map(Vec::new()),
+            Node::Null,
+        ]);
+        let node = Node::Map(vec![("list".into(), list), ("none".into(), Node::Seq(Vec::new()))]);
+        assert_eq!(emit(&node), "list:\n- a: 1\n  b:\n  - x\n- {}\n- null\nnone: []\n");
+        assert_eq!(emit(&Node::Map(Vec::new())), "{}\n");
+    }
+
+    #[test]
+    fn times_are_not_quoted() {
+        let time: lxd_api::Timestamp = "2026-11-21T11:44:08.5Z".parse().unwrap();
+        assert_eq!(
+            emit(&Node::of(&std::collections::BTreeMap::from([("t", time)])).unwrap()),
+            "t: 2026-11-21T11:44:08.5Z\n"
+        );
+    }
+}

@@ -48,15 +48,15 @@ async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
         bail!("Can't provide a name for the target image");
     }
     let project = matches.value("target-project");
-    if source_remote == target.remote && project.is_empty() {
-        bail!("The source and target servers must be different");
-    }
     if matches.value("mode") != "pull" {
         bail!("The transfer mode {:?} is not supported yet", matches.value("mode"));
     }
     let destination =
         if project.is_empty() { target.client.clone() } else { target.client.with_project(project) };
     let (source, aliases) = source(cx, matches, &source_remote, &name).await?;
+    if source_remote == target.remote && project.is_empty() {
+        bail!("The source and target servers must be different");
+    }
     let body = json!({
         "public": matches.is("public"),
         "auto_update": matches.is("auto-update"),
