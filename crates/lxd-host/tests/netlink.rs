@@ -99,6 +99,12 @@ async fn bridge_with_addresses_routes_and_a_guest() {
     net.delete_address("br0", cidr("10.77.9.1/24")).await.unwrap();
     assert!(net.addresses(Some(bridge.index)).await.unwrap().iter().all(|a| a.cidr != cidr("10.77.9.1/24")));
 
+    let second = NewVeth { name: "veth78", peer: "peer78", peer_namespace: None, ..veth.clone() };
+    net.create_veth(&second).await.unwrap();
+    net.move_to("peer78", namespace.as_fd(), "eth1").await.unwrap();
+    assert!(there.link("eth1").await.unwrap().is_some() && net.link("peer78").await.unwrap().is_none());
+    net.delete_link("veth78").await.unwrap();
+    assert!(there.link("eth1").await.unwrap().is_none());
     net.set_isolated("veth77", true).await.unwrap();
     assert_eq!(std::fs::read_to_string("/sys/class/net/veth77/brport/isolated").unwrap(), "1\n");
     net.set_master("veth77", None).await.unwrap();

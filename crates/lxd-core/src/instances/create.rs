@@ -158,6 +158,7 @@ async fn run(core: &SharedCore, permit: &Permit, op: &OpHandle, request: CreateI
         core.faults.point("directories made")
     })
     .await?;
+    super::nics::announce(core, &key).await;
     core.tell(
         permit.caller(),
         Lifecycle::new("instance-created", key.url())

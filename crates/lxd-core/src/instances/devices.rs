@@ -168,7 +168,8 @@ fn log_failure(key: &InstanceKey, result: Result<()>) {
     }
 }
 
-async fn load_facts(core: &SharedCore, key: &InstanceKey) -> Result<lxd_device::Facts> {
+/// What the checks of devices need to know, as it is now.
+pub(super) async fn load_facts(core: &SharedCore, key: &InstanceKey) -> Result<lxd_device::Facts> {
     let project = key.project.to_string();
     core.db.read(move |tx| facts::device_facts(tx, &lxd_db::projects::get(tx, &project)?)).await
 }

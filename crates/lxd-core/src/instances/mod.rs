@@ -15,6 +15,7 @@ pub(crate) mod idmap;
 mod limits;
 mod list;
 mod model;
+mod nics;
 pub mod reconcile;
 mod rename;
 mod rules;

@@ -259,12 +259,12 @@ impl Netlink {
         done.map_err(|e| failed(format!("Failed to set the isolation of interface {name:?}"), e))
     }
 
-    /// Moves an interface into another namespace.
+    /// Moves an interface into another namespace, where it gets another name.
     ///
     /// # Errors
-    /// There is no such interface, its name is taken there, or the kernel refuses.
-    pub async fn move_to(&self, name: &str, namespace: BorrowedFd<'_>) -> Result<()> {
-        self.change(name, "move", |message| message.setns_by_fd(namespace.as_raw_fd())).await
+    /// There is no such interface, the name is taken there, or the kernel refuses.
+    pub async fn move_to(&self, name: &str, namespace: BorrowedFd<'_>, new_name: &str) -> Result<()> {
+        self.change(name, "move", |message| message.setns_by_fd(namespace.as_raw_fd()).name(new_name)).await
     }
 
     async fn change(
