@@ -73,6 +73,13 @@ fn instances_get_addresses_and_names_and_keep_them() {
     let veth = config["volatile.eth0.host_name"].as_str().unwrap();
     assert!(host(&daemon, "ip", &["link", "show", "dev", veth]).contains("master ntbr0"));
     assert!(inside(&daemon, "c1", "ip", &["link", "show", "eth0"]).contains(&mac));
+    let eth0 = daemon.get("/1.0/instances/c1/state").metadata()["network"]["eth0"].clone();
+    assert_eq!(
+        (&eth0["hwaddr"], &eth0["host_name"], &eth0["state"]),
+        (&json!(mac), &json!(veth), &json!("up"))
+    );
+    assert!(eth0["addresses"].as_array().unwrap().iter().any(|a| a["address"] == json!(first)), "{eth0}");
+    assert!(eth0["counters"]["bytes_received"].as_i64().unwrap() > 0, "{eth0}");
     let leases = daemon.get("/1.0/networks/ntbr0/leases").metadata();
     let lease = |kind: &str, name: &str, address: &str| {
         let all = leases.as_array().unwrap();
@@ -178,54 +185,38 @@ fn an_unmanaged_bridge_serves_as_parent() {
 }
 
 #[test]
-fn interfaces_come_and_go_while_an_instance_runs() {
+fn networks_know_instances_that_do_not_run() {
     let daemon = Daemon::start().with_pool_and_image();
     make_bridge(&daemon);
-    host(&daemon, "ip", &["link", "add", "own0", "type", "bridge"]);
-    host(&daemon, "ip", &["link", "set", "own0", "up"]);
     daemon.create("c1", &json!({}));
-    let hosts = daemon.lxd_dir().join("networks/ntbr0/dnsmasq.hosts/c1.eth0");
-    assert!(hosts.exists(), "the network knows a new instance");
-    daemon.state("c1", "start", "");
-    address(&daemon, "c1");
-    let change = |devices: Value| daemon.ok("PATCH", "/1.0/instances/c1", &json!({"devices": devices}));
-    change(
-        json!({"lan": {"type": "nic", "nictype": "bridged", "parent": "own0", "hwaddr": "00:16:3e:aa:bb:cc"}}),
-    );
-    let link = inside(&daemon, "c1", "ip", &["link", "show", "eth1"]);
-    assert!(link.contains("00:16:3e:aa:bb:cc") && link.contains("UP"), "{link}");
-    let veth = daemon.get("/1.0/instances/c1").metadata()["config"]["volatile.lan.host_name"].clone();
-    change(json!({"lan": {
-        "type": "nic", "nictype": "bridged", "parent": "own0", "hwaddr": "00:16:3e:aa:bb:cc", "limits.ingress": "5Mbit"
-    }}));
-    assert!(host(&daemon, "tc", &["class", "show", "dev", veth.as_str().unwrap()]).contains("rate 5Mbit"));
-    change(
-        json!({"eth0": {"type": "nic", "network": "ntbr0", "name": "eth0", "ipv4.address": "10.77.1.88"}}),
-    );
-    assert!(std::fs::read_to_string(&hosts).unwrap().contains(",10.77.1.88,c1"));
-    assert!(
-        inside(&daemon, "c1", "ip", &["link"]).contains("eth0"),
-        "a fixed address is told, nothing is cut off"
-    );
-    let put = |devices: Value| {
-        let mut instance = daemon.get("/1.0/instances/c1").metadata();
-        instance["devices"] = devices;
-        daemon.ok("PUT", "/1.0/instances/c1", &instance);
+    let hosts = daemon.lxd_dir().join("networks/ntbr0/dnsmasq.hosts");
+    let entry = |name: &str| std::fs::read_to_string(hosts.join(name)).unwrap_or_default();
+    assert!(entry("c1.eth0").ends_with(",c1\n"), "the network knows a new instance");
+    let fixed = |address: &str| json!({"type": "nic", "network": "ntbr0", "ipv4.address": address});
+    let patch = |name: &str, devices: Value| {
+        daemon.call("PATCH", &format!("/1.0/instances/{name}"), &json!({"devices": devices}))
     };
-    put(json!({}));
-    let links = inside(&daemon, "c1", "ip", &["-o", "link"]);
-    assert!(!links.contains("eth1") && links.contains("eth0"), "{links}");
-    assert!(daemon.get("/1.0/instances/c1").metadata()["config"]["volatile.lan.host_name"].is_null());
-    put(json!({"eth0": {"type": "none"}}));
-    assert!(!inside(&daemon, "c1", "ip", &["-o", "link"]).contains("eth0"));
-    assert!(!hosts.exists());
-    let taken =
-        json!({"devices": {"eth0": {"type": "nic", "network": "ntbr0", "ipv4.address": "10.77.1.9"}}});
-    daemon.create("c2", &taken);
-    let error = daemon.fails("PATCH", "/1.0/instances/c1", &taken);
-    let wanted =
-        "Failed add validation for device \"eth0\": IP address \"10.77.1.9\" already defined on another NIC";
-    assert_eq!(error, wanted);
+    assert_eq!(patch("c1", json!({"eth0": fixed("10.77.1.88")})).status, 200);
+    assert!(entry("c1.eth0").contains(",10.77.1.88,c1"));
+    daemon.create("c2", &json!({}));
+    for (devices, text) in [
+        (json!({"eth0": fixed("10.77.1.88")}), "IP address \"10.77.1.88\" already defined on another NIC"),
+        (json!({"eth1": fixed("10.77.1.89")}), "Instance DNS name \"c2\" already used on network"),
+    ] {
+        let answer = patch("c2", devices);
+        let error = answer.json()["error"].as_str().unwrap_or_default().to_owned();
+        assert_eq!(answer.status, 409, "{error}");
+        assert!(
+            error.starts_with("Failed ")
+                && error.contains(" validation for device ")
+                && error.ends_with(text),
+            "{error}"
+        );
+    }
+    assert_eq!(patch("c1", json!({"eth0": {"type": "none"}})).status, 200);
+    assert_eq!(entry("c1.eth0"), "");
+    daemon.ok("DELETE", "/1.0/instances/c2", &json!({}));
+    assert_eq!(std::fs::read_dir(&hosts).unwrap().count(), 0);
 }
 
 #[test]

@@ -9,4 +9,4 @@ mod name;
 mod state;
 
 pub use name::{check_interface, network_name};
-pub use state::{interface_kind, interface_state};
+pub use state::{instance_interfaces, interface_kind, interface_state};

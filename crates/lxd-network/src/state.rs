@@ -1,10 +1,13 @@
 //! What the API tells of any interface of the host.
 
+use std::collections::BTreeMap;
+
+use lxd_api::instance::{InstanceStateNetwork, InstanceStateNetworkAddress, InstanceStateNetworkCounters};
 use lxd_api::network::{
     NetworkState, NetworkStateAddress, NetworkStateBond, NetworkStateBridge, NetworkStateCounters,
     NetworkStateVlan,
 };
-use lxd_host::netlink::{BridgeInfo, Link, Netlink};
+use lxd_host::netlink::{Address, BridgeInfo, Link, Netlink};
 use lxd_types::{Error, Result};
 
 /// The type of an interface, as the list of networks shows it.
@@ -61,6 +64,52 @@ pub async fn interface_state(netlink: &Netlink, name: &str) -> Result<NetworkSta
             vid: u64::from(vid),
         }),
     })
+}
+
+/// The interfaces inside a running instance, by name: read in its network namespace, no process is started.
+///
+/// # Errors
+/// The instance ended meanwhile, or the kernel refuses.
+pub async fn instance_interfaces(pid: i32) -> Result<BTreeMap<String, InstanceStateNetwork>> {
+    let inside = Netlink::open_in_process(pid)?;
+    let (links, addresses) = (inside.links().await?, inside.addresses(None).await?);
+    let shown = links.into_iter().map(|link| {
+        let own = addresses.iter().filter(|address| address.index == link.index);
+        let state = InstanceStateNetwork {
+            addresses: own.map(instance_address).collect(),
+            counters: instance_counters(&link),
+            hwaddr: link.mac.filter(|_| !link.loopback).map(|mac| mac.to_string()).unwrap_or_default(),
+            host_name: String::new(),
+            mtu: i64::from(link.mtu),
+            state: if link.up { "up" } else { "down" }.to_owned(),
+            kind: state_kind(&link).to_owned(),
+        };
+        (link.name, state)
+    });
+    Ok(shown.collect())
+}
+
+fn instance_address(address: &Address) -> InstanceStateNetworkAddress {
+    InstanceStateNetworkAddress {
+        family: if address.cidr.address().is_ipv4() { "inet" } else { "inet6" }.to_owned(),
+        address: address.cidr.address().to_string(),
+        netmask: address.cidr.prefix().to_string(),
+        scope: address.scope.word().to_owned(),
+    }
+}
+
+fn instance_counters(link: &Link) -> InstanceStateNetworkCounters {
+    let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    InstanceStateNetworkCounters {
+        bytes_received: number(link.stats.rx_bytes),
+        bytes_sent: number(link.stats.tx_bytes),
+        packets_received: number(link.stats.rx_packets),
+        packets_sent: number(link.stats.tx_packets),
+        errors_received: number(link.stats.rx_errors),
+        errors_sent: number(link.stats.tx_errors),
+        packets_dropped_outbound: number(link.stats.tx_dropped),
+        packets_dropped_inbound: number(link.stats.rx_dropped),
+    }
 }
 
 /// The type of an interface, as its state shows it.

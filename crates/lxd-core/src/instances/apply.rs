@@ -12,8 +12,9 @@ use lxd_types::error::Context;
 /// # Errors
 /// A value cannot be applied; what is recorded stays and holds from the next start on.
 pub async fn changed(core: &SharedCore, old: &Model, new: &Model) -> Result<()> {
-    super::nics::changed(core, old, new).await?;
-    let Some(entry) = core.runtime.get(&new.key) else { return Ok(()) };
+    let Some(entry) = core.runtime.get(&new.key) else {
+        return super::nics::changed(core, old, new).await;
+    };
     let changes = limit_changes(&old.config, &new.config, &HostSize::of_this_host())?;
     if changes.is_empty() {
         return Ok(());

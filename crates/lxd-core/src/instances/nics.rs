@@ -1,150 +1,42 @@
-//! Network interfaces of an instance whose devices change: of a running one they come and go, and the DHCP service
-//! of their network is told in any case.
+//! What the DHCP and DNS services of networks are told of an instance that does not run (a running one's interfaces
+//! come and go by `hotplug`), and the interfaces inside a running one.
 
 use std::collections::BTreeMap;
-use std::os::fd::AsFd;
 
-use lxd_db::instances as rows;
-use lxd_device::{Change, Facts, NicEntry, Registry, Started, Volatile};
-use lxd_host::netlink::Netlink;
-use lxd_instance::keys::volatile;
+use lxd_api::instance::InstanceStateNetwork;
+use lxd_device::{Change, Facts, Registry};
 use lxd_types::error::{Context, Many};
-use lxd_types::{Device, DeviceExt, Devices, Error, IdMap, Result};
+use lxd_types::{ConfigExt, Device, DeviceExt, Devices, IdMap, Result};
 
 use super::{InstanceKey, Model, devices, load};
 use crate::SharedCore;
 
-/// Makes the host follow the difference of two recorded states. Everything is tried.
+/// Tells the networks the difference of two recorded states of a stopped instance. Everything is tried.
 ///
 /// # Errors
-/// An interface could not be added, changed or removed; what is recorded stays and holds from the next start on.
+/// A network could not be told; the next start tells it again.
 pub(super) async fn changed(core: &SharedCore, old: &Model, new: &Model) -> Result<()> {
-    let is_nic = |device: Option<&Device>| device.is_some_and(|device| device.kind() == "nic");
-    let mut names: Vec<&String> = old.devices.keys().chain(new.devices.keys()).collect();
-    names.sort_unstable();
-    names.dedup();
-    names.retain(|name| {
-        let (before, after) = (old.devices.get(*name), new.devices.get(*name));
-        before != after && (is_nic(before) || is_nic(after))
-    });
-    if names.is_empty() {
+    let nics = |model: &Model| -> Devices {
+        let all = model.devices.iter().filter(|(_, device)| device.kind() == "nic");
+        all.map(|(name, device)| (name.clone(), device.clone())).collect()
+    };
+    let (before, after) = (nics(old), nics(new));
+    if before == after {
         return Ok(());
     }
-    let work = Work {
-        core,
-        registry: core.device_registry(),
-        facts: devices::load_facts(core, &new.key).await?,
-        pid: core.runtime.get(&new.key).map(|entry| entry.running.init()),
-        old,
-        new,
-    };
+    let (registry, facts) = (core.device_registry(), devices::load_facts(core, &new.key).await?);
+    let tell = Tell { core, registry, facts };
     let mut failed = Many::new();
-    for name in names {
-        failed.keep(work.one(name).await.context(format!("Failed to change device {name:?}")));
-    }
-    failed.into_result("Failed to apply the changed devices")
-}
-
-struct Work<'a> {
-    core: &'a SharedCore,
-    registry: Registry,
-    facts: Facts,
-    /// The first process of the running instance.
-    pid: Option<i32>,
-    old: &'a Model,
-    new: &'a Model,
-}
-
-impl Work<'_> {
-    async fn one(&self, name: &str) -> Result<()> {
-        let (old, new) = (self.old.devices.get(name), self.new.devices.get(name));
-        let nic = |device: Option<&Device>| device.filter(|device| device.kind() == "nic").cloned();
-        match (nic(old), nic(new)) {
-            (Some(old), Some(new)) => match self.registry.change(name, &old, &new, &self.facts)? {
-                Change::Same => Ok(()),
-                Change::Live => self.update(name, &old, &new).await,
-                Change::Replace => {
-                    self.take_out(name, &old).await?;
-                    self.put_in(name, &new).await
-                }
-            },
-            (Some(old), None) => self.take_out(name, &old).await,
-            (None, Some(new)) => self.put_in(name, &new).await,
-            (None, None) => Ok(()),
+    for (name, device) in &before {
+        let kept = after.get(name).is_some_and(|after| tell.is_live(name, device, after));
+        if !kept {
+            failed.keep(tell.forget(old, name, device).await);
         }
     }
-
-    async fn update(&self, name: &str, old: &Device, new: &Device) -> Result<()> {
-        let kind = self.registry.find(name, new, &self.facts)?;
-        let context = devices::context(self.core, self.new, name, &IdMap::default())?;
-        kind.update(&context, old, new).await.map(drop)
+    for (name, device) in after.iter().filter(|(name, device)| before.get(*name) != Some(*device)) {
+        failed.keep(tell.learn(new, name, device).await);
     }
-
-    /// Ends an interface with the old properties, and lets its network forget it.
-    async fn take_out(&self, name: &str, device: &Device) -> Result<()> {
-        let kind = self.registry.find(name, device, &self.facts)?;
-        let context = devices::context(self.core, self.old, name, &IdMap::default())?;
-        if self.pid.is_some() {
-            // The end on the host takes the one inside with it.
-            let volatile = kind.stop(&context, device).await?;
-            if self.new.devices.contains_key(name) {
-                self.remember(name, &volatile).await?;
-            }
-        }
-        kind.remove(&context, device).await
-    }
-
-    /// Starts an interface when the instance runs; else only its network learns of it.
-    async fn put_in(&self, name: &str, device: &Device) -> Result<()> {
-        let Some(pid) = self.pid else { return self.update(name, device, device).await };
-        let kind = self.registry.find(name, device, &self.facts)?;
-        let context = devices::context(self.core, self.new, name, &IdMap::default())?;
-        let started = kind.start(&context, device).await?;
-        if let Err(error) = self.attach_all(pid, &started).await {
-            let context = lxd_device::Context { volatile: started.volatile, ..context };
-            if let Err(left) = kind.stop(&context, device).await {
-                tracing::error!(device = name, error = left.chain(), "An interface is left over");
-            }
-            return Err(error);
-        }
-        self.remember(name, &started.volatile).await
-    }
-
-    async fn attach_all(&self, pid: i32, started: &Started) -> Result<()> {
-        for nic in &started.nics {
-            attach(self.core.bridges.netlink(), pid, nic).await?;
-        }
-        Ok(())
-    }
-
-    async fn remember(&self, name: &str, values: &Volatile) -> Result<()> {
-        let keys: BTreeMap<String, Option<String>> = volatile::for_instance(values, name)
-            .into_iter()
-            .map(|(key, value)| (key, Some(value).filter(|value| !value.is_empty())))
-            .collect();
-        let id = self.new.row.id;
-        self.core.db.write(move |tx| rows::set_keys(tx, id, &keys)).await
-    }
-}
-
-/// Moves an interface of the host into a running instance.
-async fn attach(host: &Netlink, pid: i32, nic: &NicEntry) -> Result<()> {
-    let path = format!("/proc/{pid}/ns/net");
-    let opened = tokio::task::spawn_blocking(move || std::fs::File::open(path)).await;
-    let namespace = opened
-        .map_err(|panic| Error::internal(panic.to_string()))?
-        .context("Failed to open the network namespace of the instance")?;
-    let name = nic.name.as_deref().unwrap_or(&nic.link);
-    host.move_to(&nic.link, namespace.as_fd(), name).await?;
-    let inside = Netlink::open_in(namespace.as_fd())?;
-    if let Some(mac) = nic.hwaddr {
-        inside.set_mac(name, mac).await?;
-    }
-    if let Some(mtu) = nic.mtu {
-        inside.set_mtu(name, mtu).await?;
-    }
-    // As at the start, the interface is up and the instance sets the rest.
-    Ok(inside.set_up(name).await?)
+    failed.into_result("Failed to tell the networks of an instance")
 }
 
 /// Tells the networks of a new instance its name and fixed addresses, before it starts for the first time. A failure is
@@ -158,5 +50,51 @@ pub(super) async fn announce(core: &SharedCore, key: &InstanceKey) {
     };
     if let Err(error) = told.await {
         tracing::warn!(instance = %key, error = error.chain(), "A network did not learn of a new instance");
+    }
+}
+
+/// The interfaces inside a running instance, by name. Empty when they cannot be read: it may just be ending.
+pub(super) async fn interfaces(pid: i32, model: &Model) -> BTreeMap<String, InstanceStateNetwork> {
+    let mut found = match lxd_network::instance_interfaces(pid).await {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::debug!(instance = %model.key, error = error.chain(), "The interfaces of an instance cannot be read");
+            return BTreeMap::new();
+        }
+    };
+    let nics = model.devices.iter().filter(|(_, device)| device.kind() == "nic");
+    for (name, device) in nics {
+        let kept = |key: &str| model.row.config.value(&format!("volatile.{name}.{key}")).to_owned();
+        let hwaddr = device.set("hwaddr").map_or_else(|| kept("hwaddr"), str::to_ascii_lowercase);
+        let same = found.values_mut().find(|interface| !hwaddr.is_empty() && interface.hwaddr == hwaddr);
+        if let Some(interface) = same {
+            interface.host_name = kept("host_name");
+        }
+    }
+    found
+}
+
+struct Tell<'a> {
+    core: &'a SharedCore,
+    registry: Registry,
+    facts: Facts,
+}
+
+impl Tell<'_> {
+    fn is_live(&self, name: &str, old: &Device, new: &Device) -> bool {
+        self.registry.change(name, old, new, &self.facts).is_ok_and(|change| change != Change::Replace)
+    }
+
+    async fn forget(&self, model: &Model, name: &str, device: &Device) -> Result<()> {
+        let kind = self.registry.find(name, device, &self.facts)?;
+        let context = devices::context(self.core, model, name, &IdMap::default())?;
+        kind.remove(&context, device).await.context(format!("Failed to remove device {name:?}"))
+    }
+
+    async fn learn(&self, model: &Model, name: &str, device: &Device) -> Result<()> {
+        let kind = self.registry.find(name, device, &self.facts)?;
+        let context = devices::context(self.core, model, name, &IdMap::default())?;
+        let told = kind.update(&context, device, device).await;
+        told.map(drop).context(format!("Failed to add device {name:?}"))
     }
 }

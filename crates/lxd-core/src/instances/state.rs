@@ -165,6 +165,7 @@ pub async fn of(core: &SharedCore, model: &Model) -> Result<InstanceState> {
             swap_usage: number(usage.swap),
             swap_usage_peak: number(usage.swap_peak),
         },
+        network: super::nics::interfaces(entry.running.init(), model).await,
         pid: i64::from(entry.running.init()),
         processes: number(usage.processes),
         cpu: InstanceStateCpu { usage: number(usage.cpu) },

@@ -22,6 +22,14 @@ pub struct Stats {
     pub rx_packets: u64,
     /// Packets sent.
     pub tx_packets: u64,
+    /// Packets that came in damaged.
+    pub rx_errors: u64,
+    /// Packets that could not be sent.
+    pub tx_errors: u64,
+    /// Packets that came in and found no room.
+    pub rx_dropped: u64,
+    /// Packets that found no room on their way out.
+    pub tx_dropped: u64,
 }
 
 /// What only bridges have.
@@ -312,6 +320,10 @@ fn parse_attribute(link: &mut Link, attribute: LinkAttribute) {
                 tx_bytes: stats.tx_bytes,
                 rx_packets: stats.rx_packets,
                 tx_packets: stats.tx_packets,
+                rx_errors: stats.rx_errors,
+                tx_errors: stats.tx_errors,
+                rx_dropped: stats.rx_dropped,
+                tx_dropped: stats.tx_dropped,
             };
         }
         LinkAttribute::LinkInfo(infos) => infos.into_iter().for_each(|info| parse_info(link, info)),
