@@ -4,6 +4,7 @@ mod console;
 mod exec;
 mod files;
 mod list;
+mod metadata;
 mod one;
 mod state;
 
@@ -14,6 +15,8 @@ use crate::Ctx;
 use crate::ctx::Collection;
 use crate::routes::{Access, Route, route};
 use lxd_types::InstanceKind;
+
+const TEMPLATES: &str = "/1.0/instances/{name}/metadata/templates";
 
 /// Rows of the route table.
 pub fn routes() -> Vec<Route> {
@@ -35,6 +38,13 @@ pub fn routes() -> Vec<Route> {
         route(Method::GET, "/1.0/instances/{name}/files", operate, "instances", files::get),
         route(Method::POST, "/1.0/instances/{name}/files", operate, "instances", files::post),
         route(Method::DELETE, "/1.0/instances/{name}/files", operate, "file_delete", files::delete),
+        route(Method::GET, "/1.0/instances/{name}/metadata", view, "instances", metadata::get),
+        route(Method::PUT, "/1.0/instances/{name}/metadata", manage, "container_edit_metadata", metadata::put),
+        route(Method::PATCH, "/1.0/instances/{name}/metadata", manage, "patch", metadata::patch),
+        route(Method::GET, TEMPLATES, view, "container_edit_metadata", metadata::templates),
+        route(Method::POST, TEMPLATES, manage, "container_edit_metadata", metadata::set_template),
+        route(Method::PUT, TEMPLATES, manage, "container_edit_metadata", metadata::set_template),
+        route(Method::DELETE, TEMPLATES, manage, "container_edit_metadata", metadata::delete_template),
         route(Method::GET, "/1.0/instances/{name}/state", view, "instances", state::get),
         route(Method::PUT, "/1.0/instances/{name}/state", operate, "instances", state::put),
     ]
