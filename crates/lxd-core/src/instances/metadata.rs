@@ -55,7 +55,8 @@ pub async fn set_metadata(
     let text = yaml(&metadata);
     // What we write must be readable again.
     Metadata::parse(text.as_bytes())?;
-    let written = in_volume(core, &key, move |volume| volume.write_atomic(FILE, text.as_bytes(), 0o644)).await?;
+    let written =
+        in_volume(core, &key, move |volume| volume.write_atomic(FILE, text.as_bytes(), 0o644)).await?;
     written.map_err(|error| failed("Failed to write metadata.yaml", error))?;
     tell(core, permit, &key, "instance-metadata-updated", None);
     Ok(())
@@ -78,7 +79,12 @@ pub async fn templates(core: &SharedCore, permit: &Permit, name: &InstanceName) 
 ///
 /// # Errors
 /// "Instance not found", `Template "NAME" not found`.
-pub async fn template(core: &SharedCore, permit: &Permit, name: &InstanceName, path: &str) -> Result<Vec<u8>> {
+pub async fn template(
+    core: &SharedCore,
+    permit: &Permit,
+    name: &InstanceName,
+    path: &str,
+) -> Result<Vec<u8>> {
     let (key, file) = (InstanceKey::new(permit.project(), name), file_name(path)?);
     let read = in_volume(core, &key, move |volume| {
         volume.open_dir(TEMPLATES)?.read_limited(file.as_str(), SOURCE_LIMIT as u64)
@@ -116,7 +122,12 @@ pub async fn set_template(
 ///
 /// # Errors
 /// "Instance not found", `Template "NAME" not found`.
-pub async fn delete_template(core: &SharedCore, permit: &Permit, name: &InstanceName, path: &str) -> Result<()> {
+pub async fn delete_template(
+    core: &SharedCore,
+    permit: &Permit,
+    name: &InstanceName,
+    path: &str,
+) -> Result<()> {
     let (key, file) = (InstanceKey::new(permit.project(), name), file_name(path)?);
     let removed =
         in_volume(core, &key, move |volume| volume.open_dir(TEMPLATES)?.remove_file(file.as_str())).await?;

@@ -42,9 +42,7 @@ pub(crate) use facts::device_facts;
 pub use full::full;
 pub use idmap::HostIds;
 pub use list::{List, get, list};
-pub use metadata::{
-    delete_template, metadata, set_metadata, set_template, template, templates,
-};
+pub use metadata::{delete_template, metadata, set_metadata, set_template, template, templates};
 pub use model::{InstanceKey, Model, load, models};
 pub use rename::rename;
 pub use runtime::{Runtime, RuntimeEntry};
