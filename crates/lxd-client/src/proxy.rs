@@ -28,6 +28,9 @@ pub(crate) async fn connect(host: &str, port: u16) -> Result<TcpStream> {
 
 async fn direct(host: &str, port: u16) -> Result<TcpStream> {
     TcpStream::connect((host, port)).await.map_err(|error| {
+        if error.to_string().contains("failed to lookup address") {
+            return Error::Connect(format!("lookup {host}: no such host"));
+        }
         let at = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
         Error::Connect(format!("dial tcp {at}: connect: {}", reason(&error)))
     })

@@ -111,6 +111,9 @@ fn tls_error(error: &std::io::Error) -> Error {
             "x509: certificate signed by unknown authority".to_owned()
         }
         Some(rustls::Error::InvalidCertificate(why)) => format!("x509: {why}"),
+        Some(rustls::Error::InvalidMessage(_)) => {
+            "tls: first record does not look like a TLS handshake".to_owned()
+        }
         Some(other) => format!("tls: {other}"),
         None => crate::connect::reason(error),
     };

@@ -21,6 +21,7 @@ mod list_columns;
 mod list_filter;
 mod manpage;
 mod monitor;
+mod monitor_pretty;
 mod network;
 mod operation;
 mod pause;

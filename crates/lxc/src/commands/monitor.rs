@@ -1,13 +1,14 @@
 //! `lxc monitor`
 
+use std::io::IsTerminal;
+
 use anyhow::{Result, bail};
-use lxd_api::Timestamp;
 use serde_json::Value;
 
+use super::monitor_pretty::{LEVELS, Line};
 use crate::cli::{Matches, Spec, list, switch, value};
 use crate::cx::Cx;
-use crate::output::node::Node;
-use crate::output::{json, print, yaml};
+use crate::output::{self, json, print};
 
 /// The command.
 pub static SPEC: Spec = Spec {
@@ -27,8 +28,6 @@ pub static SPEC: Spec = Spec {
     run: Some(|cx, matches| Box::pin(run(cx, matches))),
     ..Spec::NEW
 };
-
-const LEVELS: &[&str] = &["trace", "debug", "info", "warning", "error", "fatal", "panic"];
 
 async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
     let format = if matches.is("pretty") { "pretty" } else { matches.value("format") };
@@ -58,13 +57,29 @@ async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
     let pretty_types = ["logging", "lifecycle"];
     let types = if types.is_empty() && format == "pretty" { pretty_types.to_vec() } else { types };
     let mut events = target.client.events(&types, matches.is("all-projects")).await?;
+    let terminal = std::io::stdout().is_terminal();
     while let Some(event) = events.next_value().await? {
         match format {
-            "json" => print(&(json::compact(&event) + "\n")),
-            "yaml" => print(&(yaml::emit(&node(&event)?) + "\n\n")),
+            "json" => print(
+                &(json::compact(&sorted(&event))
+                    + "
+
+"),
+            ),
+            "yaml" => print(
+                &(output::yaml_text(&event)?
+                    + "
+
+"),
+            ),
             _ => {
-                if let Some(line) = pretty(&event, least) {
-                    print(&(line + "\n"));
+                let line = Line::of(&event);
+                if line.urgency() >= least {
+                    print(
+                        &((if terminal { line.colored() } else { line.plain() })
+                            + "
+"),
+                    );
                 }
             }
         }
@@ -72,67 +87,16 @@ async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
     bail!("The event stream ended")
 }
 
-/// An event in the order of the struct, with its time as a time.
-fn node(event: &Value) -> Result<Node> {
-    let mut node = Node::of(event)?;
-    if let Node::Map(members) = &mut node {
-        let order = ["type", "timestamp", "metadata", "location", "project"];
-        members.sort_by_key(|(key, _)| order.iter().position(|name| name == key).unwrap_or(order.len()));
-        for (key, member) in members {
-            if key == "timestamp"
-                && let Node::Text(text) = member
-            {
-                *member = Node::Plain(std::mem::take(text));
-            }
+/// The same with members in the order of their names.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let mut members: Vec<_> =
+                members.iter().map(|(key, value)| (key.clone(), sorted(value))).collect();
+            members.sort_by(|a, b| a.0.cmp(&b.0));
+            Value::Object(members.into_iter().collect())
         }
+        Value::Array(items) => items.iter().map(sorted).collect(),
+        other => other.clone(),
     }
-    Ok(node)
-}
-
-/// One line for a log message or a lifecycle event; `None` when its level is too low.
-fn pretty(event: &Value, least: usize) -> Option<String> {
-    let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
-    let metadata = event.get("metadata")?;
-    let field = |name: &str| metadata.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let time: Timestamp = text("timestamp").parse().unwrap_or_default();
-    let (level, message, context) = match text("type") {
-        "logging" => {
-            let level = field("level");
-            let index =
-                LEVELS.iter().position(|name| *name == level || (*name == "warning" && level == "warn"));
-            if index.unwrap_or(2) < least {
-                return None;
-            }
-            (level, field("message"), metadata.get("context").cloned().unwrap_or(Value::Null))
-        }
-        "lifecycle" => {
-            let message = format!("Action: {}, Source: {}", field("action"), field("source"));
-            ("info".to_owned(), message, metadata.get("context").cloned().unwrap_or(Value::Null))
-        }
-        _ => {
-            let message = format!(
-                "ID: {}, Class: {}, Description: {}",
-                field("id"),
-                field("class"),
-                field("description")
-            );
-            ("info".to_owned(), message, Value::Null)
-        }
-    };
-    let mut line =
-        format!("{:7}[{}] {message:44}", level.to_uppercase(), time.0.format("%Y-%m-%dT%H:%M:%S%:z"));
-    if let Value::Object(members) = context {
-        let mut members: Vec<_> = members.into_iter().collect();
-        members.sort_by(|a, b| a.0.cmp(&b.0));
-        for (key, value) in members {
-            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            let value = if value.contains([' ', '"', '=']) || value.is_empty() {
-                format!("{value:?}")
-            } else {
-                value
-            };
-            line.push_str(&format!(" {key}={value}"));
-        }
-    }
-    Some(line.trim_end().to_owned())
 }

@@ -4,6 +4,7 @@ pub mod json;
 pub mod list;
 pub mod natural;
 pub mod node;
+mod scalar;
 pub mod table;
 pub mod units;
 pub mod yaml;

@@ -17,7 +17,7 @@ pub static SPEC: Spec = Spec {
     args: "[<remote>:]<image> [<target>]",
     about: "Fetch the files of an image",
     long: "The target is a directory or a file name; without one the files go to the current directory.
-An image of one file becomes TARGET.EXTENSION, one of two files TARGET.EXTENSION and TARGET.root.",
+An image of one file becomes TARGET.EXTENSION, one of two files TARGET and TARGET.root.",
     flags: &[switch("vm", "Virtual machine image")],
     count: (1, 2),
     run: Some(|cx, m| Box::pin(run(cx, m))),
@@ -56,7 +56,7 @@ fn file_name(disposition: &str) -> String {
         .unwrap_or_else(|| "image".into())
 }
 
-/// Where a file goes: into the directory, or under the given name with the file's extension.
+/// Where a file goes: into the directory, or under the given name with a suffix (else the file's extension).
 fn place(target: &str, file: &str, suffix: Option<&str>) -> PathBuf {
     let path = Path::new(target);
     if path.is_dir() {
@@ -89,8 +89,8 @@ async fn two_files(reply: Reply, kind: &str, target: &str) -> Result<()> {
     let mut parts = multipart::Parts::new(reply, &boundary);
     let mut index = 0;
     while let Some(headers) = parts.next_part().await? {
-        let suffix = if index == 0 { None } else { Some(".root") };
-        let path = place(target, &file_name(&headers), suffix);
+        let suffix = if index == 0 { "" } else { ".root" };
+        let path = place(target, &file_name(&headers), Some(suffix));
         let mut file = create(&path).await?;
         while let Some(piece) = parts.chunk().await? {
             file.write_all(&piece).await.with_context(|| path.display().to_string())?;

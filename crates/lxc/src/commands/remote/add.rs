@@ -196,17 +196,15 @@ fn confirm(matches: &Matches, fingerprint: &str, expected: Option<&str>) -> Resu
         return Ok(());
     }
     println!("Certificate fingerprint: {fingerprint}");
-    loop {
-        let answer = stdin::ask("ok (y/n/[fingerprint])? ")?;
-        match answer.to_lowercase().as_str() {
-            "y" | "yes" => return Ok(()),
-            "n" | "no" | "" => bail!("Server certificate NACKed by user"),
-            text if text == fingerprint => return Ok(()),
-            text if text.len() >= 12 => {
-                bail!("The provided fingerprint does not match the server certificate fingerprint")
-            }
-            _ => eprintln!("Please type 'y', 'n' or the fingerprint:"),
+    let answer = stdin::ask("ok (y/n/[fingerprint])? ")?;
+    match answer.to_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        "n" | "no" | "" => bail!("Server certificate NACKed by user"),
+        text if text == fingerprint => Ok(()),
+        text if text.len() >= 12 => {
+            bail!("The provided fingerprint does not match the server certificate fingerprint")
         }
+        _ => bail!("Please type 'y', 'n' or the fingerprint:"),
     }
 }
 
