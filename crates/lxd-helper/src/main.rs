@@ -9,6 +9,7 @@ mod file;
 mod forkstart;
 mod hook;
 mod link;
+mod mount;
 mod unpack;
 
 use std::process::ExitCode;
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
     match subcommand.to_str() {
         Some("forkstart") => link::serve(forkstart::run),
         Some("exec") => link::serve(exec::run),
+        Some("mount") => link::serve(mount::run),
         Some("unpack") => link::serve(unpack::run),
         Some("file") => link::serve(file::run),
         Some("hook") => hook::run(&arguments.collect::<Vec<_>>()),

@@ -115,6 +115,20 @@ pub fn close_on_exec_from(first: u32) -> io::Result<()> {
     if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Sets the effective user and group of the calling thread; the real and saved ones stay, so that root comes back with
+/// `set_effective_ids(0, 0)`. Supplementary groups are given up for good.
+///
+/// # Errors
+/// As `setresuid`.
+pub fn set_effective_ids(uid: u32, gid: u32) -> io::Result<()> {
+    use rustix::thread::{Gid, Uid};
+    // Back to root first: only root may choose any group.
+    rustix::thread::set_thread_res_uid(None, Uid::from_raw(0), None)?;
+    rustix::thread::set_thread_groups(&[])?;
+    rustix::thread::set_thread_res_gid(None, Gid::from_raw(gid), None)?;
+    Ok(rustix::thread::set_thread_res_uid(None, Uid::from_raw(uid), None)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

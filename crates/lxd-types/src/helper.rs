@@ -81,6 +81,30 @@ pub enum ExecReport {
     },
 }
 
+/// Job of `mount`: shows or hides a mount in a running container. Descriptors: pidfd of its init; for showing also the
+/// mount, detached, with all its attributes.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Mount {
+    /// What is to be done.
+    pub action: MountAction,
+    /// Path inside, relative to the root, without `.` and `..`.
+    pub target: String,
+    /// Host ids of the container's root: who owns what has to be made to mount on.
+    pub root: (u32, u32),
+}
+
+/// What `mount` does.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MountAction {
+    /// Shows a directory.
+    Directory,
+    /// Shows a file.
+    File,
+    /// Takes away what is mounted there, and the empty place.
+    Remove,
+}
+
 /// How an archive is packed.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]

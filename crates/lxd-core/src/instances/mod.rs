@@ -11,6 +11,7 @@ mod exec;
 mod facts;
 mod files;
 mod full;
+mod hotplug;
 pub(crate) mod idmap;
 mod limits;
 mod list;

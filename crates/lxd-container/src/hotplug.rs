@@ -1,0 +1,108 @@
+//! Mounts and interfaces of running containers.
+
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use lxd_host::netlink::Netlink;
+use lxd_sys::dir::OFlags;
+use lxd_sys::{Dir, mount, namespace};
+use lxd_types::error::Context;
+use lxd_types::helper::{Mount, MountAction};
+use lxd_types::{Error, IdKind, IdMap, Mac, Result};
+
+use crate::{Containers, Running};
+
+/// A prepared mount of the host that a running container is to get.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HotMount {
+    /// The mount on the host, with all its attributes.
+    pub source: PathBuf,
+    /// Where it shall be inside, relative to the root.
+    pub target: PathBuf,
+    /// Whether it is a directory.
+    pub directory: bool,
+    /// Whether the mounts below come along.
+    pub recursive: bool,
+}
+
+/// An interface of the host that a running container is to get.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HotNic {
+    /// Its name on the host.
+    pub link: String,
+    /// Its name inside; unchanged when missing.
+    pub name: Option<String>,
+    /// Its hardware address; unchanged when missing.
+    pub hwaddr: Option<Mac>,
+    /// Its MTU; unchanged when missing.
+    pub mtu: Option<u32>,
+}
+
+impl Containers {
+    /// Shows a mount of the host in a running container. What is missing to mount on is made.
+    ///
+    /// # Errors
+    /// The target cannot be made or mounted on.
+    pub async fn plug_mount(&self, running: &Running, idmap: &IdMap, what: &HotMount) -> Result<()> {
+        let (source, recursive) = (what.source.clone(), what.recursive);
+        let tree = tokio::task::spawn_blocking(move || clone(&source, recursive))
+            .await
+            .map_err(|panic| Error::internal(panic.to_string()))?
+            .context("Failed to open the mount")?;
+        let action = if what.directory { MountAction::Directory } else { MountAction::File };
+        let job = job(action, &what.target, idmap)?;
+        let fds = [running.init_fd(), tree.as_fd()];
+        let mut process = self.helper.start("mount", &job, &fds, None).await?;
+        process.answer::<()>().await
+    }
+
+    /// Takes a mount away from a running container; none there is fine.
+    ///
+    /// # Errors
+    /// It cannot be unmounted.
+    pub async fn unplug_mount(&self, running: &Running, idmap: &IdMap, target: &Path) -> Result<()> {
+        let job = job(MountAction::Remove, target, idmap)?;
+        let mut process = self.helper.start("mount", &job, &[running.init_fd()], None).await?;
+        process.answer::<()>().await
+    }
+
+    /// Moves an interface of the host into a running container.
+    ///
+    /// # Errors
+    /// There is no such interface, or one of that name inside.
+    pub async fn plug_nic(&self, running: &Running, host: &Netlink, nic: &HotNic) -> Result<()> {
+        let net = namespace::open(running.init(), "net").context("Failed to open the network namespace")?;
+        host.move_to(&nic.link, net.as_fd()).await?;
+        let inside = Netlink::open_in(net.as_fd())?;
+        let mut name = nic.link.as_str();
+        if let Some(wanted) = &nic.name {
+            inside.rename(name, wanted).await?;
+            name = wanted;
+        }
+        if let Some(mac) = nic.hwaddr {
+            inside.set_mac(name, mac).await?;
+        }
+        if let Some(mtu) = nic.mtu {
+            inside.set_mtu(name, mtu).await?;
+        }
+        Ok(())
+    }
+}
+
+fn clone(source: &Path, recursive: bool) -> std::io::Result<std::os::fd::OwnedFd> {
+    let missing = || std::io::Error::from(std::io::ErrorKind::InvalidInput);
+    let (folder, name) = (source.parent().ok_or_else(missing)?, source.file_name().ok_or_else(missing)?);
+    let at = Dir::open(folder)?.open_raw(name, OFlags::PATH, 0)?;
+    mount::clone_fd(at, recursive)
+}
+
+fn job(action: MountAction, target: &Path, idmap: &IdMap) -> Result<Mount> {
+    let target = target
+        .to_str()
+        .map(|target| target.trim_start_matches('/').to_owned())
+        .ok_or_else(|| Error::bad_request("A mount target must be UTF-8"))?;
+    let root = |kind| if idmap.is_empty() { Some(0) } else { idmap.to_host(kind, 0) };
+    let nobody = || Error::bad_request("The id map has no root");
+    let root = (root(IdKind::Uid).ok_or_else(nobody)?, root(IdKind::Gid).ok_or_else(nobody)?);
+    Ok(Mount { action, target, root })
+}
