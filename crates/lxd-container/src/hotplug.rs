@@ -72,13 +72,9 @@ impl Containers {
     /// There is no such interface, or one of that name inside.
     pub async fn plug_nic(&self, running: &Running, host: &Netlink, nic: &HotNic) -> Result<()> {
         let net = namespace::open(running.init(), "net").context("Failed to open the network namespace")?;
-        host.move_to(&nic.link, net.as_fd()).await?;
+        let name = nic.name.as_deref().unwrap_or(&nic.link);
+        host.move_to(&nic.link, net.as_fd(), name).await?;
         let inside = Netlink::open_in(net.as_fd())?;
-        let mut name = nic.link.as_str();
-        if let Some(wanted) = &nic.name {
-            inside.rename(name, wanted).await?;
-            name = wanted;
-        }
         if let Some(mac) = nic.hwaddr {
             inside.set_mac(name, mac).await?;
         }
