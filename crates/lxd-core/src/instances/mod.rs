@@ -1,6 +1,7 @@
 //! Instances: one file per action (`/1.0/instances`).
 
 mod apply;
+pub mod bulk;
 pub mod console;
 pub mod content;
 mod create;
@@ -15,6 +16,7 @@ mod hotplug;
 pub(crate) mod idmap;
 mod limits;
 mod list;
+pub mod logs;
 mod metadata;
 mod model;
 mod nics;

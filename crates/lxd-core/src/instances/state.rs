@@ -65,7 +65,7 @@ impl Action {
         }
     }
 
-    fn description(self) -> &'static str {
+    pub(super) fn description(self) -> &'static str {
         match self {
             Self::Start => "Starting instance",
             Self::Stop(_) => "Stopping instance",

@@ -30,3 +30,10 @@ pub async fn create(mut cx: Ctx) -> Result<Reply> {
     let operation = instances::create(&cx.core, &cx.permit()?, post).await?;
     Reply::operation(&operation)
 }
+
+/// Changes the state of all instances.
+pub async fn put(mut cx: Ctx) -> Result<Reply> {
+    let put = cx.json().await?;
+    let operation = instances::bulk::put(&cx.core, &cx.permit()?, kind(&cx), put).await?;
+    Reply::operation(&operation)
+}

@@ -3,7 +3,9 @@
 mod console;
 mod exec;
 mod files;
+mod later;
 mod list;
+mod logs;
 mod metadata;
 mod one;
 mod state;
@@ -26,11 +28,14 @@ pub fn routes() -> Vec<Route> {
     vec![
         route(Method::GET, "/1.0/instances", view, "instances", list::list),
         route(Method::POST, "/1.0/instances", manage, "instances", list::create),
+        route(Method::PUT, "/1.0/instances", operate, "instance_bulk_state_change", list::put),
         route(Method::GET, "/1.0/instances/{name}", view, "instances", one::get),
         route(Method::PUT, "/1.0/instances/{name}", manage, "instances", one::put),
         route(Method::PATCH, "/1.0/instances/{name}", manage, "patch", one::patch),
         route(Method::POST, "/1.0/instances/{name}", manage, "instances", one::post),
         route(Method::DELETE, "/1.0/instances/{name}", manage, "instances", one::delete),
+        route(Method::GET, "/1.0/instances/{name}/backups", view, "container_backup", later::none),
+        route(Method::POST, "/1.0/instances/{name}/backups", manage, "container_backup", later::no_backup),
         route(Method::GET, "/1.0/instances/{name}/console", operate, "console", console::get),
         route(Method::POST, "/1.0/instances/{name}/console", operate, "console", console::post),
         route(Method::DELETE, "/1.0/instances/{name}/console", operate, "console", console::delete),
@@ -51,6 +56,11 @@ pub fn routes() -> Vec<Route> {
         route(Method::POST, TEMPLATES, manage, "container_edit_metadata", metadata::set_template),
         route(Method::PUT, TEMPLATES, manage, "container_edit_metadata", metadata::set_template),
         route(Method::DELETE, TEMPLATES, manage, "container_edit_metadata", metadata::delete_template),
+        route(Method::GET, "/1.0/instances/{name}/logs", view, "instances", logs::list),
+        route(Method::GET, "/1.0/instances/{name}/logs/{file}", view, "instances", logs::get),
+        route(Method::DELETE, "/1.0/instances/{name}/logs/{file}", operate, "instances", logs::delete),
+        route(Method::GET, "/1.0/instances/{name}/snapshots", view, "instances", later::none),
+        route(Method::POST, "/1.0/instances/{name}/snapshots", manage, "instances", later::no_snapshot),
         route(Method::GET, "/1.0/instances/{name}/state", view, "instances", state::get),
         route(Method::PUT, "/1.0/instances/{name}/state", operate, "instances", state::put),
     ]
