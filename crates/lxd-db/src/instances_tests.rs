@@ -1,6 +1,6 @@
 //! Tests of `instances.rs`.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::profiles;
@@ -129,9 +129,13 @@ async fn lists_of_500() {
     })
     .await
     .unwrap();
-    let started = Instant::now();
     let all = db.read(|tx| list(tx, Filter::default())).await.unwrap();
-    let listed = started.elapsed();
+    let mut listed = Duration::MAX;
+    for _ in 0..10 {
+        let started = Instant::now();
+        db.read(|tx| list(tx, Filter::default())).await.unwrap();
+        listed = listed.min(started.elapsed());
+    }
     assert_eq!(
         (all.len(), all[7].config.len(), all[7].devices.len(), all[7].profiles.len()),
         (500, 14, 1, 1)
@@ -141,6 +145,7 @@ async fn lists_of_500() {
         let name = format!("c{n:03}");
         db.read(move |tx| get(tx, DEFAULT, &name)).await.unwrap();
     }
+    // For those who look (`--nocapture`); a loaded machine makes no good judge, so nothing is demanded here.
     println!("500 listed in {listed:?}, one read in {:?}", started.elapsed() / 500);
     let filter = Filter { kind: Some(VIRTUAL_MACHINE), ..Filter::default() };
     assert!(db.read(move |tx| list(tx, filter)).await.unwrap().is_empty());
