@@ -4,6 +4,7 @@
 //! `PUT /1.0/instances/{name}/state` is `lxd-server/src/api/instances/state.rs`, which calls
 //! `lxd-core/src/instances/state.rs`, which uses `lxd-db/src/instances.rs`.
 
+mod background;
 pub mod certificates;
 mod core;
 mod devices;

@@ -8,6 +8,9 @@ use crate::{Core, instances};
 impl Core {
     /// Everything that may take its time; the API answers meanwhile.
     pub async fn start(self: &Arc<Self>) {
+        if let Err(error) = crate::background::record_versions(self).await {
+            tracing::error!(error = error.chain(), "Failed to record the versions of this server");
+        }
         if let Err(error) = crate::storage_pools::mount_all(self).await {
             tracing::error!(error = error.chain(), "The storage pools cannot be listed");
         }
@@ -18,6 +21,7 @@ impl Core {
             tracing::error!(error = error.chain(), "The journal cannot be read");
         }
         self.ready.send_replace(true);
+        crate::background::start(self);
         if let Err(error) = instances::reconcile::autostart(self).await {
             tracing::error!(error = error.chain(), "Failed to start instances with the server");
         }

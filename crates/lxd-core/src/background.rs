@@ -1,0 +1,54 @@
+//! Work that comes back: a table of tasks (architecture section 5).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use lxd_db::{nodes, warnings};
+use lxd_task::background::{Nudge, Task, spawn};
+use lxd_types::Result;
+
+use crate::Core;
+
+/// One hour.
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// How long a warning whose cause is gone can be read.
+const RESOLVED_WARNINGS: chrono::Duration = chrono::Duration::days(1);
+
+/// The tasks. All run once at the start and then on their timers.
+const TASKS: &[Task<Core>] = &[
+    Task { name: "daily copy of the database", every: HOUR, run: |core| Box::pin(daily_copy(core)) },
+    Task { name: "removal of resolved warnings", every: HOUR, run: |core| Box::pin(prune_warnings(core)) },
+];
+
+/// Starts all tasks; they end with the daemon.
+pub fn start(core: &Arc<Core>) {
+    for task in TASKS {
+        let now = Nudge::default();
+        now.nudge();
+        spawn(core.clone(), task, now, core.end.clone());
+    }
+}
+
+/// Notes in the database what this program can do; written only when it changed.
+///
+/// # Errors
+/// A failure of the database.
+pub async fn record_versions(core: &Core) -> Result<()> {
+    let extensions = i64::try_from(lxd_api::extensions::SUPPORTED.len()).unwrap_or(i64::MAX);
+    core.db.write(move |tx| nodes::set_versions(tx, nodes::LONE, extensions)).await
+}
+
+async fn daily_copy(core: Arc<Core>) {
+    if let Err(error) = core.db.keep_daily_copy(Utc::now()).await {
+        tracing::error!(error = error.chain(), "Failed to keep a copy of the database");
+    }
+}
+
+async fn prune_warnings(core: Arc<Core>) {
+    let limit = Utc::now() - RESOLVED_WARNINGS;
+    if let Err(error) = core.db.write(move |tx| warnings::delete_resolved(tx, limit)).await {
+        tracing::error!(error = error.chain(), "Failed to remove resolved warnings");
+    }
+}
