@@ -6,14 +6,20 @@ use std::io::IsTerminal;
 
 use anyhow::{Result, anyhow, bail};
 use lxd_client::{Address, Client, Identity, TlsSettings};
+use tokio::task::AbortHandle;
 
 use crate::cli::Matches;
 use crate::conf::{Conf, Remote};
+
+/// Exit status after ctrl-c.
+const INTERRUPTED: i32 = 130;
 
 /// The context of a command.
 pub struct Cx {
     conf: RefCell<Conf>,
     clients: RefCell<HashMap<String, Client>>,
+    /// Ends the program on ctrl-c between operations; see [`Cx::waiting`].
+    idle: RefCell<Option<AbortHandle>>,
     /// `--quiet`.
     pub quiet: bool,
     /// `--force-local`.
@@ -51,10 +57,28 @@ impl Cx {
         Self {
             conf: RefCell::new(conf),
             clients: RefCell::default(),
+            idle: RefCell::default(),
             quiet: matches.is("quiet"),
             force_local: matches.is("force-local"),
             project: matches.given("project").then(|| matches.value("project").to_owned()),
         }
+    }
+
+    /// Called when an operation is waited for: ctrl-c is the operation's from now on.
+    pub fn waiting(&self) {
+        if let Some(idle) = self.idle.take() {
+            idle.abort();
+        }
+    }
+
+    /// Called when an operation has ended: the signal handler stays, so ctrl-c has to be acted on here.
+    pub fn waited(&self) {
+        let task = tokio::spawn(async {
+            if tokio::signal::ctrl_c().await.is_ok() {
+                std::process::exit(INTERRUPTED);
+            }
+        });
+        *self.idle.borrow_mut() = Some(task.abort_handle());
     }
 
     /// The configuration.

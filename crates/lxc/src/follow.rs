@@ -14,12 +14,14 @@ use crate::cx::Cx;
 /// The operation's error; a message when the user detached.
 pub async fn wait(cx: &Cx, operation: &mut Operation, label: &str) -> Result<()> {
     let mut line = Line { label, width: 0 };
+    cx.waiting();
     let result = if cx.shows_progress() && operation.state.status_code.0 < 200 {
         watch(operation, &mut line).await
     } else {
         guard(operation).await
     };
     line.clear();
+    cx.waited();
     result
 }
 
