@@ -15,6 +15,7 @@ pub mod journal;
 mod lifecycle;
 pub mod networks;
 mod paths;
+pub mod projects;
 pub mod profiles;
 mod resources;
 pub mod server;

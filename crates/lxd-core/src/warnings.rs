@@ -69,6 +69,8 @@ types! {
     AppArmorDisabled = 14, Low, "AppArmor support has been disabled";
     /// Instances of this type cannot run.
     InstanceTypeNotOperational = 23, Low, "Instance type not operational";
+    /// The kernel has no huge page controller.
+    MissingHugetlb = 1010, Low, "Couldn't find the CGroup hugetlb controller";
     /// A configuration key is stored and does nothing.
     NoEffect = 1000, Low, "Configuration has no effect in this version";
     /// A storage pool is not usable.

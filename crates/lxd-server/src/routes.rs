@@ -64,6 +64,7 @@ pub fn routes() -> Vec<Route> {
     let mut all = Vec::new();
     for part in [
         api::certificates::routes,
+        api::cluster::routes,
         api::events::routes,
         api::images::routes,
         api::instances::routes,
@@ -72,6 +73,7 @@ pub fn routes() -> Vec<Route> {
         api::operations::routes,
         api::profiles::routes,
         api::resources::routes,
+        api::projects::routes,
         api::root::routes,
         api::server::routes,
         api::storage_pools::routes,

@@ -3,6 +3,7 @@
 mod config;
 pub mod environment;
 mod features;
+mod host;
 mod view;
 
 use std::sync::{Arc, Mutex, OnceLock, RwLock};

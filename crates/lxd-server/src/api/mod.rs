@@ -2,6 +2,7 @@
 //! handlers.
 
 pub mod certificates;
+pub mod cluster;
 pub mod events;
 pub mod images;
 pub mod instances;
@@ -10,6 +11,7 @@ pub mod networks;
 pub mod operations;
 pub mod profiles;
 pub mod resources;
+pub mod projects;
 pub mod root;
 pub mod server;
 pub mod storage_pools;

@@ -18,7 +18,7 @@ const ONE: &str = "/1.0/images/aliases/{name*}";
 pub fn routes() -> Vec<Route> {
     let manage = Access::Project(Level::Manage);
     vec![
-        route(Method::GET, ALL, Access::Anyone, "1.0", list),
+        route(Method::GET, ALL, Access::Trusted, "1.0", list),
         route(Method::POST, ALL, manage, "1.0", create),
         route(Method::GET, ONE, Access::Anyone, "1.0", get),
         route(Method::PUT, ONE, manage, "1.0", put),
