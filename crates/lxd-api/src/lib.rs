@@ -26,6 +26,7 @@ pub mod storage_volume;
 mod timestamp;
 pub mod warning;
 mod wire;
+pub mod yaml;
 
 use std::collections::BTreeMap;
 

@@ -2,15 +2,12 @@
 
 pub mod json;
 pub mod list;
-pub mod natural;
-pub mod node;
-mod scalar;
 pub mod table;
 pub mod units;
-pub mod yaml;
 mod zone;
 
 pub use list::Listing;
+pub use lxd_api::yaml::{self, natural, node};
 
 use serde::Serialize;
 
@@ -28,7 +25,7 @@ pub fn print_yaml<T: Serialize + ?Sized>(value: &T) -> anyhow::Result<()> {
 /// # Errors
 /// The value has map keys that are no texts.
 pub fn yaml_text<T: Serialize + ?Sized>(value: &T) -> anyhow::Result<String> {
-    Ok(yaml::emit(&node::Node::of(value)?))
+    Ok(yaml::text(value)?)
 }
 
 /// Writes to standard output; a reader that went away is no error.

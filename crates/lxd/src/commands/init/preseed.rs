@@ -123,7 +123,7 @@ impl Preseed {
     /// # Errors
     /// It cannot be written.
     pub fn text(&self, cluster: bool) -> Result<String> {
-        let mut text = lxc::output::yaml_text(self).map_err(|error| Error::internal(format!("{error:#}")))?;
+        let mut text = lxd_api::yaml::text(self).map_err(|error| Error::internal(error.to_string()))?;
         if cluster {
             text.push_str("cluster: null\n");
         }

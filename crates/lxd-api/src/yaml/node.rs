@@ -99,7 +99,7 @@ impl ser::Serializer for Maker {
     }
 
     fn serialize_unit_struct(self, name: &'static str) -> Result<Node, NodeError> {
-        if name == lxd_api::EMPTY_LIST {
+        if name == crate::EMPTY_LIST {
             return Ok(Node::Seq(Vec::new()));
         }
         Ok(Node::Null)
@@ -120,7 +120,7 @@ impl ser::Serializer for Maker {
         value: &T,
     ) -> Result<Node, NodeError> {
         match value.serialize(self)? {
-            Node::Text(text) if name == lxd_api::Timestamp::NAME => Ok(Node::Plain(text)),
+            Node::Text(text) if name == crate::Timestamp::NAME => Ok(Node::Plain(text)),
             other => Ok(other),
         }
     }

@@ -1,11 +1,25 @@
 //! YAML as the reference writes it: block style, keys in struct order, maps in natural order, strings quoted
 //! only where another reader would take them for something else.
 
-use super::node::Node;
-use super::scalar::{Style, escape, style};
+pub mod natural;
+pub mod node;
+mod scalar;
+
+use serde::Serialize;
+
+use node::{Node, NodeError};
+use scalar::{Style, escape, style};
 
 /// Column after which a text is folded at its next blank.
 const WIDTH: usize = 80;
+
+/// A value as YAML, with a newline at its end.
+///
+/// # Errors
+/// The value has map keys that are no texts.
+pub fn text<T: Serialize + ?Sized>(value: &T) -> Result<String, NodeError> {
+    Ok(emit(&Node::of(value)?))
+}
 
 /// Writes a document, with a newline at its end.
 pub fn emit(node: &Node) -> String {
@@ -277,7 +291,7 @@ mod tests {
 
     #[test]
     fn times_are_not_quoted() {
-        let time: lxd_api::Timestamp = "2026-11-21T11:44:08.5Z".parse().unwrap();
+        let time: crate::Timestamp = "2026-11-21T11:44:08.5Z".parse().unwrap();
         assert_eq!(
             emit(&Node::of(&std::collections::BTreeMap::from([("t", time)])).unwrap()),
             "t: 2026-11-21T11:44:08.5Z\n"
