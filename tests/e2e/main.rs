@@ -3,8 +3,10 @@
 
 mod clients;
 mod faults;
+mod images;
 mod instances;
 mod kill;
 mod networks;
 mod server;
+mod storage;
 mod world;
