@@ -17,18 +17,21 @@ fn pools_and_volumes_live_and_leave_nothing() {
     let volumes = "/1.0/storage-pools/p2/volumes/custom";
     daemon.ok("POST", volumes, &json!({"name": "v1", "config": {"user.a": "b"}}));
     std::fs::write(source.join("custom/default_v1/file"), "kept").unwrap();
+    assert_eq!(daemon.fails("POST", volumes, &json!({"name": "v1"})), "Volume by that name already exists");
     assert_eq!(
-        daemon.fails("POST", volumes, &json!({"name": "v1"})),
-        "Volume by that name already exists"
+        daemon.fails("DELETE", "/1.0/storage-pools/p2", &json!({})),
+        "The storage pool is currently in use"
     );
-    assert_eq!(daemon.fails("DELETE", "/1.0/storage-pools/p2", &json!({})), "The storage pool is currently in use");
 
     // A pool that lives elsewhere is there again after a restart of the machine.
     daemon.stop();
-    rustix::mount::unmount(daemon.lxd_dir().join("storage-pools/p2"), rustix::mount::UnmountFlags::empty()).unwrap();
+    rustix::mount::unmount(daemon.lxd_dir().join("storage-pools/p2"), rustix::mount::UnmountFlags::empty())
+        .unwrap();
     daemon.launch();
     let place = daemon.lxd_dir().join("storage-pools/p2/custom/default_v1/file");
-    lxd_testkit::wait_for("the pool", 10, || std::fs::read_to_string(&place).ok().filter(|text| text == "kept"));
+    lxd_testkit::wait_for("the pool", 10, || {
+        std::fs::read_to_string(&place).ok().filter(|text| text == "kept")
+    });
 
     let copy = json!({"name": "v2", "source": {"type": "copy", "name": "v1", "pool": "p2"}});
     daemon.ok("POST", "/1.0/storage-pools/p1/volumes/custom", &copy);
