@@ -28,6 +28,16 @@ pub(super) fn validate(device: &Device, level: Level, facts: &Facts) -> Result<(
             Error::bad_request(format!("Invalid value for device option \"parent\": {why}"))
         })?;
     }
+    if let Some(mtu) = device.set("mtu") {
+        // Not a rule of the key: beside "network" the key itself is the mistake.
+        match mtu.parse::<u32>() {
+            Ok(68..=65535) => {}
+            _ => {
+                let text = format!("Invalid value for device option \"mtu\": Invalid MTU {mtu:?}");
+                return Err(Error::bad_request(text));
+            }
+        }
+    }
     for family in ["ipv4", "ipv6"] {
         let key = format!("{family}.address");
         let Some(address) = device.set(&key) else { continue };
@@ -105,6 +115,11 @@ mod tests {
             (&[net, ("ipv4.address", "10.77.0.20")], "ok"),
             (&[("nictype", "bridged"), ("parent", "br0")], "ok"),
             (&[("parent", "br1"), ("ipv4.address", "10.77.0.20")], "ok"),
+            (
+                &[("parent", "br0"), ("mtu", "9")],
+                "Invalid value for device option \"mtu\": Invalid MTU \"9\"",
+            ),
+            (&[net, ("mtu", "x")], "Cannot use \"mtu\" property in conjunction with \"network\" property"),
             (&[net, ("mtu", "1500")], "Cannot use \"mtu\" property in conjunction with \"network\" property"),
             (
                 &[net, ("nictype", "bridged")],

@@ -21,7 +21,7 @@ keys! {
         /// The name of the interface inside the instance.
         NAME: String = Key::new("name").check(lxd_network::check_interface),
         /// The MTU of the new interface; that of the parent when not set.
-        MTU: u32 = Key::new("mtu").check(mtu),
+        MTU: String = Key::new("mtu"),
         /// The MAC address of the new interface; random when not set.
         HWADDR: Mac = Key::new("hwaddr").check(checks::mac),
         /// The name of the interface on the host; random when not set.
@@ -69,13 +69,6 @@ keys! {
         /// Comma-separated list of VLAN IDs to join for tagged traffic.
         VLAN_TAGGED: String = Key::new("vlan.tagged").check(vlans).not_yet().since("instance_nic_bridged_vlan"),
     ]
-}
-
-fn mtu(value: &str) -> Result<(), ValueError> {
-    match value.parse::<u32>() {
-        Ok(68..=65535) => Ok(()),
-        _ => Err(ValueError(format!("Invalid MTU {value:?}"))),
-    }
 }
 
 fn vlan(value: &str) -> Result<(), ValueError> {
