@@ -220,6 +220,50 @@ fn networks_know_instances_that_do_not_run() {
 }
 
 #[test]
+fn interfaces_come_and_go_while_an_instance_runs() {
+    let daemon = Daemon::start().with_pool_and_image();
+    make_bridge(&daemon);
+    host(&daemon, "ip", &["link", "add", "own0", "type", "bridge"]);
+    host(&daemon, "ip", &["link", "set", "own0", "up"]);
+    daemon.create("c1", &json!({}));
+    let hosts = daemon.lxd_dir().join("networks/ntbr0/dnsmasq.hosts/c1.eth0");
+    assert!(hosts.exists(), "the network knows a new instance");
+    daemon.state("c1", "start", "");
+    address(&daemon, "c1");
+    let change = |devices: Value| daemon.ok("PATCH", "/1.0/instances/c1", &json!({"devices": devices}));
+    change(
+        json!({"lan": {"type": "nic", "nictype": "bridged", "parent": "own0", "hwaddr": "00:16:3e:aa:bb:cc"}}),
+    );
+    let link = inside(&daemon, "c1", "ip", &["link", "show", "eth1"]);
+    assert!(link.contains("00:16:3e:aa:bb:cc"), "{link}");
+    let veth = daemon.get("/1.0/instances/c1").metadata()["config"]["volatile.lan.host_name"].clone();
+    change(json!({"lan": {
+        "type": "nic", "nictype": "bridged", "parent": "own0", "hwaddr": "00:16:3e:aa:bb:cc", "limits.ingress": "5Mbit"
+    }}));
+    assert!(host(&daemon, "tc", &["class", "show", "dev", veth.as_str().unwrap()]).contains("rate 5Mbit"));
+    change(
+        json!({"eth0": {"type": "nic", "network": "ntbr0", "name": "eth0", "ipv4.address": "10.77.1.88"}}),
+    );
+    assert!(std::fs::read_to_string(&hosts).unwrap().contains(",10.77.1.88,c1"));
+    assert!(
+        inside(&daemon, "c1", "ip", &["link"]).contains("eth0"),
+        "a fixed address is told, nothing is cut off"
+    );
+    let put = |devices: Value| {
+        let mut instance = daemon.get("/1.0/instances/c1").metadata();
+        instance["devices"] = devices;
+        daemon.ok("PUT", "/1.0/instances/c1", &instance);
+    };
+    put(json!({}));
+    let links = inside(&daemon, "c1", "ip", &["-o", "link"]);
+    assert!(!links.contains("eth1") && links.contains("eth0"), "{links}");
+    assert!(daemon.get("/1.0/instances/c1").metadata()["config"]["volatile.lan.host_name"].is_null());
+    put(json!({"eth0": {"type": "none"}}));
+    assert!(!inside(&daemon, "c1", "ip", &["-o", "link"]).contains("eth0"));
+    assert!(!hosts.exists());
+}
+
+#[test]
 fn wrong_requests_are_refused_and_leave_nothing() {
     let daemon = Daemon::start();
     make_bridge(&daemon);

@@ -80,7 +80,7 @@ impl Plug<'_> {
             containers.unplug_mount(self.running, &self.idmap, &inside(target)).await.map_err(failed)?;
         }
         let changes = kind.stop(&context, device).await.map_err(failed)?;
-        if !new.devices.contains_key(name) {
+        if new.devices.get(name).is_none_or(|next| is_another(device, next)) {
             kind.remove(&context, device).await.map_err(failed)?;
         }
         Ok(volatile::for_instance(&changes, name))
@@ -122,6 +122,11 @@ impl Plug<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether what took a device's name has nothing of it: another type, or on another network.
+fn is_another(device: &Device, next: &Device) -> bool {
+    ["type", "nictype", "network", "parent"].iter().any(|key| device.get(*key) != next.get(*key))
 }
 
 /// Records the changed volatile keys, when there are any.
