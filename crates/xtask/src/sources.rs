@@ -83,7 +83,7 @@ fn problems(name: &str, text: &str) -> Vec<String> {
 }
 
 fn is_test(name: &str) -> bool {
-    let ends = ["/tests.rs", "_tests.rs", "/testing.rs", "/contract.rs"];
+    let ends = ["/tests.rs", "_tests.rs", "/testing.rs", "/contract.rs", "/fake.rs"];
     let inside = name.contains("/tests/") || ends.iter().any(|end| name.ends_with(end));
     inside || TEST_CODE.iter().any(|folder| name.starts_with(folder))
 }
