@@ -9,17 +9,6 @@ use crate::conf::{Conf, hook_word, mount_field};
 use crate::raw;
 use crate::spec::{CgroupVersion, HookSpec, HostFacts, Mount, Nic, Spec};
 
-/// Mounts of every container where the host has the source.
-const OPTIONAL_MOUNTS: &[&str] = &[
-    "/proc/sys/fs/binfmt_misc",
-    "/sys/firmware/efi/efivars",
-    "/sys/fs/fuse/connections",
-    "/sys/fs/pstore",
-    "/sys/kernel/debug",
-    "/sys/kernel/security",
-    "/sys/kernel/tracing",
-];
-
 /// Device nodes that a privileged container may use, beside making any node (`m`).
 const DEVICES: &[&str] = &[
     "b *:* m",
@@ -44,7 +33,7 @@ const DEVICES: &[&str] = &[
 pub fn render(spec: &Spec, host: &HostFacts) -> Result<String> {
     let mut conf = Conf::new();
     basics(&mut conf, spec)?;
-    standard_mounts(&mut conf, spec)?;
+    standard_mounts(&mut conf, spec, host)?;
     devices(&mut conf, spec, host)?;
     lxcfs(&mut conf, host)?;
     identity(&mut conf, spec)?;
@@ -82,12 +71,12 @@ fn basics(conf: &mut Conf, spec: &Spec) -> Result<()> {
     conf.set("lxc.tty.max", "0")
 }
 
-fn standard_mounts(conf: &mut Conf, spec: &Spec) -> Result<()> {
+fn standard_mounts(conf: &mut Conf, spec: &Spec, host: &HostFacts) -> Result<()> {
     conf.set("lxc.mount.entry", "mqueue dev/mqueue mqueue rw,relatime,create=dir,optional 0 0")?;
     for node in ["/dev/fuse", "/dev/net/tun"] {
         bind(conf, node, "bind,create=file,optional")?;
     }
-    for path in OPTIONAL_MOUNTS {
+    for path in &host.mounts {
         bind(conf, path, "rbind,create=dir,optional")?;
     }
     if spec.nesting {

@@ -1,7 +1,7 @@
 //! What a container is, as data: the only input of the renderer and of a start.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lxd_types::IdMap;
 
@@ -143,9 +143,22 @@ pub struct HostFacts {
     pub lxcfs: Option<PathBuf>,
     /// The files below `proc` and `sys` that this lxcfs offers, relative to it.
     pub lxcfs_files: Vec<String>,
+    /// Directories of this host that every container gets as they are (manual 3.6.1).
+    pub mounts: Vec<String>,
     /// Whether device access is ruled by cgroup v1 (`devices`) or v2 (eBPF).
     pub devices_v1: bool,
 }
+
+/// Candidates of [`HostFacts::mounts`].
+const MOUNTS: &[&str] = &[
+    "/proc/sys/fs/binfmt_misc",
+    "/sys/firmware/efi/efivars",
+    "/sys/fs/fuse/connections",
+    "/sys/fs/pstore",
+    "/sys/kernel/debug",
+    "/sys/kernel/security",
+    "/sys/kernel/tracing",
+];
 
 impl HostFacts {
     /// Looks at this host. Cheap; do it at every start, because lxcfs may come and go.
@@ -169,6 +182,7 @@ impl HostFacts {
         Self {
             lxcfs: (!files.is_empty()).then_some(lxcfs),
             lxcfs_files: files,
+            mounts: MOUNTS.iter().filter(|path| Path::new(path).is_dir()).map(ToString::to_string).collect(),
             devices_v1: std::fs::read_to_string("/proc/self/mountinfo")
                 .is_ok_and(|mounts| has_devices_v1(&mounts)),
         }

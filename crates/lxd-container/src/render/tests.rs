@@ -59,6 +59,7 @@ fn unprivileged() {
     let host = HostFacts {
         lxcfs: Some("/var/lib/lxcfs".into()),
         lxcfs_files: vec!["proc/meminfo".into()],
+        mounts: vec!["/sys/kernel/debug".into()],
         devices_v1: true,
     };
     insta::assert_snapshot!(render(&spec, &host).unwrap());

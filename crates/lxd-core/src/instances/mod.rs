@@ -14,6 +14,7 @@ mod files;
 mod full;
 mod hotplug;
 pub(crate) mod idmap;
+mod interfaces;
 mod limits;
 mod list;
 pub mod logs;

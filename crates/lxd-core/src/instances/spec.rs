@@ -43,6 +43,9 @@ pub fn container_spec(
         personality: personality(architecture).to_owned(),
         nesting: config.flag("security.nesting", Flag::DefaultFalse),
         environment: environment(config),
+        rlimits: with_prefix(config, "limits.kernel."),
+        sysctls: with_prefix(config, "linux.sysctl."),
+        shmounts: Some(core.paths.shmounts().join(&name)),
         cgroup,
         mounts: devices.started.iter().flat_map(|(_, started)| started.mounts.iter().map(mount)).collect(),
         nics: devices.started.iter().flat_map(|(_, started)| started.nics.iter().map(nic)).collect(),
@@ -63,8 +66,21 @@ pub fn container_spec(
 /// # Errors
 /// A key holds what no profile can say.
 pub fn seccomp_profile(config: &Config, architecture: i64) -> Result<Option<String>> {
+    let either = |new: &str, old: &str| {
+        let value = config.value(new);
+        if value.is_empty() { config.value(old) } else { value }.to_owned()
+    };
+    let deny_default = match config.value("security.syscalls.deny_default") {
+        "" => config.flag("security.syscalls.blacklist_default", Flag::DefaultTrue),
+        _ => config.flag("security.syscalls.deny_default", Flag::DefaultTrue),
+    };
     let policy = Policy {
-        deny_default: config.flag("security.syscalls.deny_default", Flag::DefaultTrue),
+        deny_default,
+        deny_compat: config.flag("security.syscalls.deny_compat", Flag::DefaultFalse)
+            || config.flag("security.syscalls.blacklist_compat", Flag::DefaultFalse),
+        deny: either("security.syscalls.deny", "security.syscalls.blacklist"),
+        allow: either("security.syscalls.allow", "security.syscalls.whitelist"),
+        raw: config.value("raw.seccomp").to_owned(),
         ..Policy::default()
     };
     seccomp::profile(&policy, Architecture::from_id(architecture) == Some(Architecture::X86_64))
@@ -72,9 +88,12 @@ pub fn seccomp_profile(config: &Config, architecture: i64) -> Result<Option<Stri
 
 /// The `environment.*` keys without their beginning.
 pub fn environment(config: &Config) -> BTreeMap<String, String> {
-    let own = |(key, value): (&String, &String)| {
-        Some((key.strip_prefix("environment.")?.to_owned(), value.clone()))
-    };
+    with_prefix(config, "environment.")
+}
+
+/// The keys with a common beginning, without it.
+fn with_prefix(config: &Config, prefix: &str) -> BTreeMap<String, String> {
+    let own = |(key, value): (&String, &String)| Some((key.strip_prefix(prefix)?.to_owned(), value.clone()));
     config.iter().filter_map(own).collect()
 }
 
