@@ -14,7 +14,6 @@ mod files;
 mod full;
 mod hotplug;
 pub(crate) mod idmap;
-mod interfaces;
 mod limits;
 mod list;
 pub mod logs;

@@ -12,7 +12,7 @@ use lxd_types::names::InstanceName;
 use lxd_types::{Error, Result};
 
 use super::stop::{Freeze, Stop};
-use super::{InstanceKey, Model, interfaces, load, start, stop};
+use super::{InstanceKey, Model, load, start, stop};
 use crate::SharedCore;
 use crate::lifecycle::Lifecycle;
 
@@ -169,8 +169,6 @@ pub async fn of(core: &SharedCore, model: &Model) -> Result<InstanceState> {
         pid: i64::from(entry.running.init()),
         processes: number(usage.processes),
         cpu: InstanceStateCpu { usage: number(usage.cpu) },
-        // It may end at any time; then there is nothing to be told.
-        network: interfaces::of(model, &entry.running).await.unwrap_or_default(),
         ..InstanceState::default()
     })
 }
