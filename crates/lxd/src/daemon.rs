@@ -68,6 +68,7 @@ async fn live(
     log: &Log,
     inherited: Option<std::os::unix::net::UnixListener>,
 ) -> Result<()> {
+    let of_systemd = inherited.is_some();
     let mut signals = Signals::catch()?;
     let dir = lxd_dir();
     tracing::info!(mode = "normal", path = %dir.display(), version = lxd_api::API_LEVEL, "LXD is starting");
@@ -85,7 +86,7 @@ async fn live(
     wait_for_end(&core, &mut signals, log, flags.memprofile.clone()).await;
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     start.abort();
-    end(&core, &stop).await;
+    end(&core, &stop, of_systemd).await;
     Ok(())
 }
 
@@ -172,7 +173,7 @@ fn write_profile(path: Option<&PathBuf>) {
 }
 
 /// No new requests; what can be cancelled is; what runs may finish; the rest stays in the journal.
-async fn end(core: &SharedCore, stop: &CancellationToken) {
+async fn end(core: &SharedCore, stop: &CancellationToken, of_systemd: bool) {
     tracing::info!("Starting shutdown sequence");
     core.end.cancel();
     stop.cancel();
@@ -186,7 +187,7 @@ async fn end(core: &SharedCore, stop: &CancellationToken) {
         tracing::warn!("Closing the database panicked");
     }
     // The socket of systemd stays; our own would only mislead clients.
-    if std::env::var_os("LISTEN_FDS").is_none() {
+    if !of_systemd {
         let _ = std::fs::remove_file(core.paths.unix_socket());
     }
     tracing::info!("Daemon stopped");
