@@ -10,7 +10,7 @@ pub struct Fake(pub tempfile::TempDir);
 impl Fake {
     /// An empty tree.
     pub fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        Self(tempfile::tempdir().expect("a temporary tree can be written"))
     }
 
     /// The root.
@@ -22,8 +22,8 @@ impl Fake {
     pub fn files(&self, dir: &str, files: &[(&str, &str)]) -> &Self {
         for (name, text) in files {
             let path = self.root().join(dir).join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, format!("{text}\n")).unwrap();
+            fs::create_dir_all(path.parent().expect("a temporary tree can be written")).unwrap();
+            fs::write(path, format!("{text}\n")).expect("a temporary tree can be written");
         }
         self
     }
@@ -31,8 +31,8 @@ impl Fake {
     /// Adds a link to another place of the tree.
     pub fn link(&self, path: &str, target: &str) -> &Self {
         let path = self.root().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        symlink(self.root().join(target), path).unwrap();
+        fs::create_dir_all(path.parent().expect("a temporary tree can be written")).unwrap();
+        symlink(self.root().join(target), path).expect("a temporary tree can be written");
         self
     }
 }
