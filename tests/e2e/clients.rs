@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lxd_testkit::{Daemon, binary, wait_for};
+use lxd_testkit::{Daemon, binary, busybox_image, wait_for};
 
 /// Debian's client, when it is installed (`scripts/test` installs it).
 fn original() -> Option<PathBuf> {
@@ -62,4 +62,26 @@ fn the_original_client_drives_this_daemon() {
 #[test]
 fn our_client_drives_this_daemon() {
     life(&binary("lxc"));
+}
+
+#[test]
+fn pylxd_drives_this_daemon() {
+    let Some(python) = pylxd() else { return };
+    let daemon = Daemon::start().with_pool_and_image();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/e2e/drive_pylxd.py");
+    let image = busybox_image();
+    let output = daemon.client(&python, &[script, image.to_str().unwrap()]);
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("pylxd is content"), "{text}\n{}", daemon.log());
+}
+
+/// A Python with pylxd, in an environment beside the binaries; made by `scripts/test`.
+fn pylxd() -> Option<PathBuf> {
+    let python = binary("lxd").with_file_name("pylxd").join("bin/python");
+    if !python.exists() {
+        println!("skipped: {} is not there (scripts/test makes it)", python.display());
+        return None;
+    }
+    Some(python)
 }
