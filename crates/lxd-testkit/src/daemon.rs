@@ -262,7 +262,8 @@ impl Daemon {
             for network in list.metadata().as_array().into_iter().flatten() {
                 if network["managed"] == true {
                     let name = network["name"].as_str().unwrap_or_default();
-                    self.call("PATCH", "/1.0/profiles/default", &json!({"devices": {}}));
+                    // Only PUT takes devices away; a network in use cannot be deleted.
+                    self.call("PUT", "/1.0/profiles/default", &json!({"devices": {}}));
                     self.call("DELETE", &format!("/1.0/networks/{name}"), &json!({}));
                 }
             }
