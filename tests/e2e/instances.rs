@@ -101,3 +101,17 @@ fn changes_of_different_keys_at_once_are_all_kept() {
         assert_eq!(config[format!("user.k{client}")], "24");
     }
 }
+
+#[test]
+fn backup_yaml_follows_the_database() {
+    let daemon = Daemon::start().with_pool_and_image();
+    daemon.create("c1", &json!({}));
+    let file = daemon.lxd_dir().join("storage-pools/default/containers/c1/backup.yaml");
+    wait_for("backup.yaml", 15, || file.exists().then_some(()));
+    daemon.ok("PATCH", "/1.0/instances/c1", &json!({"config": {"user.note": "changed"}}));
+    wait_for("the change in backup.yaml", 15, || {
+        std::fs::read_to_string(&file).unwrap().contains("user.note: changed").then_some(())
+    });
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o400);
+}

@@ -13,12 +13,20 @@ use crate::Core;
 /// One hour.
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
+/// How long a `backup.yaml` may be older than the database.
+const BACKUP_YAML: Duration = Duration::from_secs(5);
+
 /// How long a warning whose cause is gone can be read.
 const RESOLVED_WARNINGS: chrono::Duration = chrono::Duration::days(1);
 
 /// The tasks. All run once at the start and then on their timers.
 const TASKS: &[Task<Core>] = &[
     Task { name: "daily copy of the database", every: HOUR, run: |core| Box::pin(daily_copy(core)) },
+    Task {
+        name: "renewal of backup.yaml",
+        every: BACKUP_YAML,
+        run: |core| Box::pin(renew_backup_yaml(core)),
+    },
     Task { name: "removal of resolved warnings", every: HOUR, run: |core| Box::pin(prune_warnings(core)) },
 ];
 
@@ -50,5 +58,11 @@ async fn prune_warnings(core: Arc<Core>) {
     let limit = Utc::now() - RESOLVED_WARNINGS;
     if let Err(error) = core.db.write(move |tx| warnings::delete_resolved(tx, limit)).await {
         tracing::error!(error = error.chain(), "Failed to remove resolved warnings");
+    }
+}
+
+async fn renew_backup_yaml(core: Arc<Core>) {
+    if let Err(error) = crate::instances::backup_yaml::renew(&core).await {
+        tracing::error!(error = error.chain(), "Failed to renew backup.yaml");
     }
 }

@@ -55,6 +55,8 @@ pub struct Core {
     pub events: EventHub,
     /// Gates of instances, by `project/name`.
     pub gates: Gates,
+    /// Held while a `backup.yaml` is written, and by whoever removes or renames a volume of an instance.
+    pub backup_files: tokio::sync::Mutex<()>,
     /// What runs on this member.
     pub runtime: Runtime,
     /// Ids of this host for unprivileged instances; the error is told to whom needs them.
@@ -121,6 +123,7 @@ impl Core {
             operations: Operations::new(events.clone()),
             events,
             gates: Gates::default(),
+            backup_files: tokio::sync::Mutex::default(),
             runtime: Runtime::default(),
             runner,
             bridges,

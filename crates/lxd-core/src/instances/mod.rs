@@ -1,6 +1,7 @@
 //! Instances: one file per action (`/1.0/instances`).
 
 mod apply;
+pub mod backup_yaml;
 pub mod bulk;
 pub mod console;
 pub mod content;

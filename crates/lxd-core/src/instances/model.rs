@@ -85,6 +85,14 @@ impl Model {
     }
 }
 
+/// An instance from its row and its profiles.
+///
+/// # Errors
+/// The database holds a name that is not allowed.
+pub(super) fn of_row(row: instances::Instance, of: &[&profiles::Profile]) -> Result<Model> {
+    Model::new(row, of)
+}
+
 /// One instance by project and name.
 ///
 /// # Errors

@@ -76,6 +76,7 @@ async fn run(core: &SharedCore, permit: &Permit, model: Model, new: InstanceKey)
 
 /// Renames the root volume where it is still under the old name.
 async fn move_volume(core: &SharedCore, old: &InstanceKey, new: &InstanceKey) -> Result<()> {
+    let _turn = core.backup_files.lock().await;
     let Some(pool) = super::pool_name(core, old).await? else { return Ok(()) };
     let pool = crate::storage_pools::open(core, &pool).await?;
     let name = new.name.as_str().parse()?;

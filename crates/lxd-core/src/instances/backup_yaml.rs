@@ -1,0 +1,108 @@
+//! `backup.yaml` in the root volumes of instances: renewed in the background after each change, so that an instance can
+//! be found again from its volume alone. The database notes in the same transaction that the file is stale.
+
+use lxd_api::profile::Profile;
+use lxd_api::storage_pool::StoragePool;
+use lxd_api::storage_volume::StorageVolume;
+use lxd_db::{Tx, instances, nodes, profiles, storage_pools, storage_volumes};
+use lxd_instance::backup_yaml::{BackupYaml, FILE_MODE, FILE_NAME};
+use lxd_storage::{VolumeKind, VolumeRef};
+use lxd_types::error::Context;
+use lxd_types::{Error, Kind, Result};
+
+use super::model::of_row;
+use super::{InstanceKey, instance_view};
+use crate::SharedCore;
+
+/// What one file is made of.
+struct Content {
+    key: InstanceKey,
+    pool: String,
+    file: BackupYaml,
+}
+
+/// Renews the files of all instances that changed. One that cannot be written stays stale and is tried again.
+///
+/// # Errors
+/// The database cannot be read or written.
+pub async fn renew(core: &SharedCore) -> Result<()> {
+    let stale = core.db.read(|tx| instances::stale(tx, nodes::LONE)).await?;
+    let mut written = Vec::new();
+    for (id, generation) in stale {
+        match renew_one(core, id).await {
+            Ok(()) => written.push((id, generation)),
+            Err(error) => tracing::warn!(instance = id, error = error.chain(), "Failed to renew backup.yaml"),
+        }
+    }
+    if written.is_empty() {
+        return Ok(());
+    }
+    core.db.write(move |tx| instances::clear_stale(tx, &written)).await
+}
+
+async fn renew_one(core: &SharedCore, id: i64) -> Result<()> {
+    // Whoever removes or renames the volume waits for this, and the row is looked at only now.
+    let _turn = core.backup_files.lock().await;
+    let content = match core.db.read(move |tx| load(tx, id)).await {
+        Err(error) if error.kind() == Kind::NotFound => return Ok(()),
+        other => other?,
+    };
+    let Some(mut content) = content else { return Ok(()) };
+    if let Some(instance) = &mut content.file.container {
+        let status = core.runtime.status(&content.key);
+        (instance.status, instance.status_code) = (status.text().to_owned(), status);
+    }
+    let text = content.file.render()?;
+    let pool = crate::storage_pools::open(core, &content.pool).await?;
+    let root = pool.mount(&VolumeRef::container(&content.key.project, &content.key.name)).await?;
+    tokio::task::spawn_blocking(move || root.dir.write_atomic(FILE_NAME, text.as_bytes(), FILE_MODE))
+        .await
+        .map_err(|panic| Error::internal(panic.to_string()))?
+        .context("Failed to write backup.yaml")
+}
+
+/// Everything that stands in the file; `None` while the instance has no volume.
+fn load(tx: &Tx<'_>, id: i64) -> Result<Option<Content>> {
+    let row = instances::by_id(tx, id)?;
+    let of = profiles::of_instance(tx, id)?;
+    let kind = VolumeKind::Container;
+    let volumes = storage_volumes::anywhere(tx, row.project_id, kind.number(), &row.name)?;
+    let Some(volume) = volumes.into_iter().next() else { return Ok(None) };
+    let pool = storage_pools::get(tx, &volume.pool, nodes::LONE)?;
+    let model = of_row(row, &of.iter().collect::<Vec<_>>())?;
+    let file = BackupYaml {
+        container: Some(instance_view(&model, lxd_api::StatusCode::STOPPED)),
+        pool: Some(StoragePool {
+            config: pool.config,
+            description: pool.description,
+            name: pool.name.clone(),
+            driver: pool.driver,
+            status: "Created".to_owned(),
+            locations: pool.locations,
+            ..StoragePool::default()
+        }),
+        profiles: of.into_iter().map(profile).collect(),
+        volume: Some(StorageVolume {
+            config: volume.config,
+            description: volume.description,
+            name: volume.name,
+            kind: kind.as_str().to_owned(),
+            location: volume.node,
+            content_type: "filesystem".to_owned(),
+            project: volume.project,
+            ..StorageVolume::default()
+        }),
+        ..BackupYaml::default()
+    };
+    Ok(Some(Content { key: model.key, pool: pool.name, file }))
+}
+
+fn profile(row: profiles::Profile) -> Profile {
+    Profile {
+        config: row.config,
+        description: row.description,
+        devices: row.devices,
+        name: row.name,
+        ..Profile::default()
+    }
+}
