@@ -23,30 +23,30 @@ const CASES: &[Case] = &[
             "/1.0/instances",
             r#"{"name": "c1", "source": {"type": "image", "alias": "busybox"}}"#,
         ),
-        after: delete,
+        after: remove,
     },
     Case {
         name: "start",
         before: create,
         request: ("PUT", "/1.0/instances/c1/state", r#"{"action": "start"}"#),
-        after: stop_and_delete,
+        after: remove,
     },
     Case {
         name: "stop",
         before: create_and_start,
         request: ("PUT", "/1.0/instances/c1/state", r#"{"action": "stop", "force": true}"#),
-        after: stop_and_delete,
+        after: remove,
     },
     Case {
         name: "rename",
         before: create,
         request: ("POST", "/1.0/instances/c1", r#"{"name": "c9"}"#),
         after: |daemon| {
-            daemon.call("DELETE", "/1.0/instances/c9", &Value::Null);
-            delete(daemon);
+            daemon.remove("c9");
+            daemon.remove("c1");
         },
     },
-    Case { name: "delete", before: create, request: ("DELETE", "/1.0/instances/c1", ""), after: delete },
+    Case { name: "delete", before: create, request: ("DELETE", "/1.0/instances/c1", ""), after: remove },
     Case {
         name: "network create",
         before: |_| (),
@@ -70,13 +70,8 @@ fn create_and_start(daemon: &Daemon) {
     daemon.state("c1", "start", "");
 }
 
-fn delete(daemon: &Daemon) {
-    daemon.call("DELETE", "/1.0/instances/c1", &Value::Null);
-}
-
-fn stop_and_delete(daemon: &Daemon) {
-    daemon.call("PUT", "/1.0/instances/c1/state", &json!({"action": "stop", "force": true}));
-    delete(daemon);
+fn remove(daemon: &Daemon) {
+    daemon.remove("c1");
 }
 
 /// Arms a fault; how many points were passed since the last call.

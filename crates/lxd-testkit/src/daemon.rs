@@ -251,6 +251,19 @@ impl Daemon {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// Stops and deletes an instance, whatever it is doing: after a restart of the daemon it may just be started again.
+    ///
+    /// # Panics
+    /// It cannot be removed.
+    pub fn remove(&self, name: &str) {
+        let url = format!("/1.0/instances/{name}");
+        wait_for("the removal of an instance", 30, || {
+            self.call("PUT", &format!("{url}/state"), &json!({"action": "stop", "force": true}));
+            self.call("DELETE", &url, &Value::Null);
+            (self.get(&url).status == 404).then_some(())
+        });
+    }
+
     fn clean_up(&mut self) {
         if let Ok(list) = request_raw(&self.socket(), "GET", "/1.0/instances", &[], b"") {
             for url in list.metadata().as_array().into_iter().flatten().filter_map(Value::as_str) {
