@@ -20,13 +20,22 @@ fn main() -> ExitCode {
     match subcommand.to_str() {
         Some("forkstart") => link::serve(forkstart::run),
         Some("exec") => link::serve(exec::run),
-        Some("mount") => link::serve(mount::run),
-        Some("unpack") => link::serve(unpack::run),
-        Some("file") => link::serve(file::run),
+        Some("mount") => with_daemon(|| link::serve(mount::run)),
+        Some("unpack") => with_daemon(|| link::serve(unpack::run)),
+        Some("file") => with_daemon(|| link::serve(file::run)),
         Some("hook") => hook::run(&arguments.collect::<Vec<_>>()),
         _ => {
             eprintln!("This program is started by the LXD daemon; it is of no use by hand.");
             ExitCode::from(2)
         }
     }
+}
+
+/// Runs a job that must not go on without the daemon: what a killed daemon was filling is removed by the next one.
+fn with_daemon(job: impl FnOnce() -> ExitCode) -> ExitCode {
+    let parent = rustix::process::getppid().map_or(1, |pid| pid.as_raw_nonzero().get());
+    if lxd_sys::process::die_with_parent(parent).is_err() {
+        return ExitCode::FAILURE;
+    }
+    job()
 }

@@ -40,7 +40,7 @@ impl Volumes for DirPool {
             if !there(&root, &volume)? {
                 return Err(not_found(&volume));
             }
-            root.remove_tree(volume.path())
+            remove_volume(&root, &volume.path())
                 .map_err(|error| io_error(error, format!("Failed to remove volume \"{volume}\"")))
         })
         .await
@@ -141,7 +141,7 @@ fn finish(spec: &PoolSpec, volume: &VolumeRef, dir: &Dir, filled: Result<()>) ->
     });
     if let Err(error) = done {
         let removed = DirPool::root(spec).and_then(|root| {
-            root.remove_tree(volume.path()).map_err(|error| io_error(error, "Failed to remove it"))
+            remove_volume(&root, &volume.path()).map_err(|error| io_error(error, "Failed to remove it"))
         });
         if let Err(left) = removed {
             tracing::error!(%volume, error = %left.chain(), "failed to remove an unfinished volume");
@@ -178,4 +178,21 @@ fn not_found(volume: &VolumeRef) -> Error {
 
 fn taken() -> Error {
     Error::conflict("Volume by that name already exists")
+}
+
+/// How often the removal of a volume is tried while somebody still writes into it (the helper of a daemon that was
+/// killed, in its last moments).
+const REMOVALS: u32 = 50;
+
+/// Removes a volume's directory. Blocks.
+fn remove_volume(root: &Dir, path: &str) -> std::io::Result<()> {
+    for _ in 1..REMOVALS {
+        match root.remove_tree(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            other => return other,
+        }
+    }
+    root.remove_tree(path)
 }
