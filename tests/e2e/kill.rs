@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use crate::world::World;
 
-/// Rounds of load, kill, restart and check. The nightly run asks for 200.
+/// Rounds of load, kill, restart and check. A long run asks for 200.
 fn rounds() -> u32 {
-    std::env::var("LXD_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(12)
+    std::env::var("LXD_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(5)
 }
 
 /// A small generator of its own: the seed is printed, the run can be repeated.
