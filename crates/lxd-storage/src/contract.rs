@@ -9,11 +9,14 @@ use lxd_types::names::{InstanceName, ProjectName, VolumeName};
 use crate::driver::{Pool, fill_with};
 use crate::volume::{VolumeKind, VolumeRef};
 
+#[path = "snapshots_tests.rs"]
+mod snapshots;
+
 /// Runs all promises, each on a pool of its own that was created and mounted by `make`.
 ///
 /// # Panics
 /// When a promise is broken.
-pub async fn contract<P: Pool + ?Sized, K>(make: impl AsyncFn() -> (Arc<P>, K)) {
+pub async fn contract<K>(make: impl AsyncFn() -> (Arc<dyn Pool>, K)) {
     macro_rules! promises {
         ($($promise:ident),* $(,)?) => {$(
             let (pool, keep) = make().await;
@@ -34,6 +37,7 @@ pub async fn contract<P: Pool + ?Sized, K>(make: impl AsyncFn() -> (Arc<P>, K)) 
         a_pool_with_volumes_is_not_deleted,
         mounting_the_pool_again_changes_nothing,
     );
+    snapshots::contract(make).await;
 }
 
 fn custom(name: &str) -> VolumeRef {
@@ -105,10 +109,12 @@ async fn rename_never_replaces<P: Pool + ?Sized>(pool: &P) {
 
 async fn a_copy_is_independent<P: Pool + ?Sized>(pool: &P) {
     with_file(pool, &custom("v1"), "one").await;
-    pool.copy(&custom("v1"), &custom("v2")).await.unwrap();
+    pool.copy(&(&custom("v1")).into(), &custom("v2"), &[]).await.unwrap();
     pool.delete(&custom("v1")).await.unwrap();
     assert_eq!(text(pool, &custom("v2")).await, "one");
-    assert_eq!(pool.copy(&custom("v1"), &custom("v3")).await.unwrap_err().kind(), Kind::NotFound);
+    let missing = pool.copy(&(&custom("v1")).into(), &custom("v3"), &[]).await.unwrap_err();
+    assert_eq!(missing.kind(), Kind::NotFound);
+    assert!(!pool.exists(&custom("v3")).await.unwrap());
 }
 
 async fn types_and_projects_do_not_meet<P: Pool + ?Sized>(pool: &P) {

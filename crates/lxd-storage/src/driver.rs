@@ -1,4 +1,4 @@
-//! What a pool driver offers: two traits that fit on a screen.
+//! What a pool driver offers: three traits that fit on a screen.
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use lxd_sys::Dir;
-use lxd_types::names::{PoolName, VolumeName};
+use lxd_types::names::{PoolName, SnapshotName, VolumeName};
 use lxd_types::{Error, Result};
 
 use crate::dir::DirPool;
-use crate::volume::{VolumeKind, VolumeRef};
+use crate::volume::{Origin, SnapshotRef, VolumeKind, VolumeRef};
 
 /// Fills a new volume: gets the volume's directory (unpacks an image into it, copies another volume, …).
 pub type Filler = Box<dyn FnOnce(Arc<Dir>) -> Filling + Send>;
@@ -58,7 +58,7 @@ pub enum Quota {
 }
 
 /// Volumes of one pool. Every method may be repeated after a crash: what is half made is removed by
-/// [`Volumes::delete`].
+/// [`Volumes::delete`]. Copies between pools: [`crate::transfer`].
 #[async_trait]
 pub trait Volumes: Send + Sync {
     /// Makes a volume and fills it; nothing is left when that fails.
@@ -67,23 +67,25 @@ pub trait Volumes: Send + Sync {
     /// `Conflict` when it exists, what the filler returns, I/O errors.
     async fn create(&self, volume: &VolumeRef, size: Option<u64>, fill: Option<Filler>) -> Result<()>;
 
-    /// Removes a volume with all that is in it.
+    /// Removes a volume with all that is in it, and with its snapshots.
     ///
     /// # Errors
     /// `NotFound`, I/O errors.
     async fn delete(&self, volume: &VolumeRef) -> Result<()>;
 
-    /// Gives a volume another name.
+    /// Gives a volume, with its snapshots, another name. One that was interrupted is finished by calling it again, or
+    /// taken back by the opposite call.
     ///
     /// # Errors
     /// `NotFound`, `Conflict`.
     async fn rename(&self, volume: &VolumeRef, name: &VolumeName) -> Result<()>;
 
-    /// Makes `to` as a copy of `from`, both in this pool, with owners, modes, times, links and attributes.
+    /// Makes `to` as a copy of `from`, both in this pool, with owners, modes, times, links and attributes, and with
+    /// these snapshots of the volume (named as there).
     ///
     /// # Errors
     /// `NotFound`, `Conflict`, I/O errors; nothing is left then.
-    async fn copy(&self, from: &VolumeRef, to: &VolumeRef) -> Result<()>;
+    async fn copy(&self, from: &Origin, to: &VolumeRef, snapshots: &[SnapshotName]) -> Result<()>;
 
     /// Makes the volume's content reachable; may be called again while it is.
     ///
@@ -122,9 +124,71 @@ pub trait Volumes: Send + Sync {
     async fn usage(&self, volume: &VolumeRef) -> Result<u64>;
 }
 
+/// Snapshots of the volumes of one pool. As for [`Volumes`], every method may be repeated.
+#[async_trait]
+pub trait Snapshots: Send + Sync {
+    /// Keeps the volume as it is now. The caller stops writers (freezes the instance) where that matters.
+    ///
+    /// # Errors
+    /// `NotFound` (the volume), `Conflict` (the snapshot is there), I/O errors; nothing is left then.
+    async fn create_snapshot(&self, snapshot: &SnapshotRef) -> Result<()>;
+
+    /// Removes a snapshot, also a half made one.
+    ///
+    /// # Errors
+    /// `NotFound`, I/O errors.
+    async fn delete_snapshot(&self, snapshot: &SnapshotRef) -> Result<()>;
+
+    /// Gives a snapshot another name.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict`.
+    async fn rename_snapshot(&self, snapshot: &SnapshotRef, name: &SnapshotName) -> Result<()>;
+
+    /// Makes the snapshot's content reachable for reading; nothing can be written through [`Mounted::dir`].
+    ///
+    /// # Errors
+    /// `NotFound`.
+    async fn mount_snapshot(&self, snapshot: &SnapshotRef) -> Result<Mounted>;
+
+    /// Ends what [`Snapshots::mount_snapshot`] began.
+    ///
+    /// # Errors
+    /// `Busy` when something still uses it.
+    async fn unmount_snapshot(&self, snapshot: &SnapshotRef) -> Result<()>;
+
+    /// Makes the volume as the snapshot is. Either it is done wholly or the volume is as before; it is repeated after
+    /// a crash. Nothing may use the volume.
+    ///
+    /// # Errors
+    /// `NotFound`, I/O errors.
+    async fn restore_snapshot(&self, snapshot: &SnapshotRef) -> Result<()>;
+
+    /// Names of the volume's snapshots, sorted.
+    ///
+    /// # Errors
+    /// I/O errors.
+    async fn list_snapshots(&self, volume: &VolumeRef) -> Result<Vec<String>>;
+
+    /// Removes what an interrupted restore left beside the volume.
+    ///
+    /// # Errors
+    /// I/O errors.
+    async fn settle(&self, volume: &VolumeRef) -> Result<()>;
+
+    /// Bytes that the snapshot takes.
+    ///
+    /// # Errors
+    /// `NotImplemented` ("Not supported") where the driver does not count.
+    async fn snapshot_usage(&self, snapshot: &SnapshotRef) -> Result<u64>;
+}
+
 /// The pool itself.
 #[async_trait]
-pub trait Pool: Volumes {
+pub trait Pool: Volumes + Snapshots {
+    /// What it was opened with.
+    fn spec(&self) -> &PoolSpec;
+
     /// Makes the pool's place and lay-out; `spec.source` was checked by [`PoolDriver::plan_source`].
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Storage pools and volumes behind one small trait.
 //!
-//! [`Volumes`] is what a pool driver offers for volumes, [`Pool`] what it offers for itself; [`dir`] is the driver
+//! [`Volumes`] is what a pool driver offers for volumes, [`Snapshots`] for their snapshots, [`Pool`] for itself;
+//! [`transfer`] copies between pools; [`dir`] is the driver
 //! that keeps everything in plain directories. [`contract`] holds the tests that each driver (and the fake of the
 //! testkit) runs. Nothing here knows the database, projects' rules or HTTP: a volume is named by a [`VolumeRef`].
 //!
@@ -11,6 +12,7 @@ mod blocking;
 pub mod config;
 pub mod dir;
 pub mod driver;
+pub mod transfer;
 pub mod tree;
 mod volume;
 
@@ -18,7 +20,7 @@ mod volume;
 pub mod contract;
 
 pub use driver::{
-    DRIVERS, Driver, Filler, Mounted, Pool, PoolDriver, PoolResources, PoolSpec, Quota, Volumes,
+    DRIVERS, Driver, Filler, Mounted, Pool, PoolDriver, PoolResources, PoolSpec, Quota, Snapshots, Volumes,
     driver_by_name, fill_with, open_pool,
 };
-pub use volume::{Content, VolumeKind, VolumeRef};
+pub use volume::{Content, Origin, SnapshotRef, VolumeKind, VolumeRef};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use lxd_types::names::{Fingerprint, InstanceName, ProjectName, VolumeName};
+use lxd_types::names::{Fingerprint, InstanceName, ProjectName, SnapshotName, VolumeName};
 use lxd_types::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -186,6 +186,16 @@ impl VolumeRef {
         format!("{}/{}", self.kind.directory(), self.storage_name())
     }
 
+    /// The path of the directory of its snapshots below the pool, such as `custom-snapshots/default_v1`.
+    pub fn snapshots_path(&self) -> String {
+        format!("{}-snapshots/{}", self.kind.directory(), self.storage_name())
+    }
+
+    /// One of its snapshots.
+    pub fn snapshot(&self, name: &SnapshotName) -> SnapshotRef {
+        SnapshotRef { volume: self.clone(), name: name.clone() }
+    }
+
     /// The mode of the volume's directory: only root enters those of instances; custom volumes are bind mounted
     /// into user namespaces and need search permission for all (their parent is 0700).
     pub fn mode(&self) -> u32 {
@@ -193,6 +203,60 @@ impl VolumeRef {
             VolumeKind::Custom => 0o711,
             _ => 0o100,
         }
+    }
+}
+
+/// Names one snapshot of a volume.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+pub struct SnapshotRef {
+    /// The volume.
+    pub volume: VolumeRef,
+    /// The snapshot's own name.
+    pub name: SnapshotName,
+}
+
+impl SnapshotRef {
+    /// The path below the pool, such as `containers-snapshots/c1/snap0`.
+    pub fn path(&self) -> String {
+        format!("{}/{}", self.volume.snapshots_path(), self.name)
+    }
+}
+
+impl fmt::Display for SnapshotRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.volume, self.name)
+    }
+}
+
+/// What a copy is made of.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// A volume as it is now.
+    Volume(VolumeRef),
+    /// A snapshot of a volume.
+    Snapshot(SnapshotRef),
+}
+
+impl Origin {
+    /// The volume, or that of the snapshot.
+    pub fn volume(&self) -> &VolumeRef {
+        match self {
+            Self::Volume(volume) => volume,
+            Self::Snapshot(snapshot) => &snapshot.volume,
+        }
+    }
+}
+
+impl From<&VolumeRef> for Origin {
+    fn from(volume: &VolumeRef) -> Self {
+        Self::Volume(volume.clone())
+    }
+}
+
+impl From<&SnapshotRef> for Origin {
+    fn from(snapshot: &SnapshotRef) -> Self {
+        Self::Snapshot(snapshot.clone())
     }
 }
 
@@ -226,6 +290,8 @@ mod tests {
         assert_eq!(VolumeRef::container(&other, &c1).path(), "containers/proj_c1");
         assert_eq!(VolumeRef::custom(&default, &v1).path(), "custom/default_v1");
         assert_eq!(VolumeRef::custom(&other, &v1).path(), "custom/proj_v1");
+        let snapshot = VolumeRef::custom(&other, &v1).snapshot(&"s0".parse().unwrap());
+        assert_eq!(snapshot.path(), "custom-snapshots/proj_v1/s0");
         let image: Fingerprint = "ab".repeat(32).parse().unwrap();
         assert_eq!(VolumeRef::image(&image).path(), format!("images/{image}"));
     }

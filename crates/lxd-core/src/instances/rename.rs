@@ -118,8 +118,14 @@ pub(crate) async fn settle(core: &SharedCore, old: &InstanceKey, new: &InstanceK
     let Some(pool) = super::pool_name(core, to).await? else { return Ok(()) };
     let pool = crate::storage_pools::open(core, &pool).await?;
     let volume = VolumeRef::container(&from.project, &from.name);
-    if pool.exists(&volume).await? && !pool.exists(&VolumeRef::container(&to.project, &to.name)).await? {
-        pool.rename(&volume, &to.name.as_str().parse()?).await?;
+    let both =
+        pool.exists(&volume).await? && pool.exists(&VolumeRef::container(&to.project, &to.name)).await?;
+    if !both {
+        // It finishes one that stopped between the volume and its snapshots, too.
+        match pool.rename(&volume, &to.name.as_str().parse()?).await {
+            Err(error) if error.kind() != Kind::NotFound => return Err(error),
+            _ => {}
+        }
     }
     super::files::rename_directories(core, from, to).await
 }

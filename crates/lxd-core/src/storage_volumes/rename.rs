@@ -144,8 +144,12 @@ pub async fn undo_rename(core: &Core, pool: &PoolName, volume: &VolumeRef, name:
         Err(error) => return Err(error),
     }
     let driver = crate::storage_pools::open(core, pool.as_str()).await?;
-    if driver.exists(volume).await? {
-        return Ok(());
+    let renamed = volume.renamed(name);
+    if driver.exists(volume).await? && driver.exists(&renamed).await? {
+        return Ok(()); // It was refused: the name is taken.
     }
-    driver.rename(&volume.renamed(name), &volume.name).await
+    match driver.rename(&renamed, &volume.name).await {
+        Err(error) if error.kind() == Kind::NotFound => Ok(()),
+        other => other,
+    }
 }

@@ -4,6 +4,7 @@
 //! without effect), no clones: an image is unpacked for each instance.
 
 mod place;
+mod snapshots;
 mod volumes;
 
 use std::sync::Arc;
@@ -44,6 +45,10 @@ impl DirPool {
 
 #[async_trait]
 impl Pool for DirPool {
+    fn spec(&self) -> &PoolSpec {
+        &self.spec
+    }
+
     async fn create_pool(&self) -> Result<()> {
         let spec = self.spec.clone();
         blocking(move || place::create(&spec)).await

@@ -23,6 +23,9 @@ const LAYOUT: [(&str, u32); 8] = [
     ("virtual-machines-snapshots", 0o700),
 ];
 
+/// Where volumes stand that are being restored; there only while one is.
+pub(super) const RESTORING: &str = "restoring";
+
 /// Makes the pool; takes back what it made when something fails.
 pub(super) fn create(spec: &PoolSpec) -> Result<()> {
     let pools = pools_dir(spec)?;
@@ -90,6 +93,16 @@ pub(super) fn delete(spec: &PoolSpec) -> Result<()> {
             }
             _ => {}
         }
+    }
+    // Empty by now: with no volume left there is nothing that could be restored.
+    match root.remove_dir(RESTORING) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(io_error(
+                error,
+                "Failed to remove what interrupted restores left in the storage pool",
+            ));
+        }
+        _ => {}
     }
     drop(root);
     if is_outside(spec) {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use lxd_sys::Dir;
-use lxd_types::names::VolumeName;
+use lxd_types::names::{SnapshotName, VolumeName};
 use lxd_types::{Error, Result};
 
-use super::DirPool;
+use super::{DirPool, snapshots};
 use crate::blocking::{blocking, io_error};
 use crate::driver::{Filler, Mounted, PoolSpec, Quota, Volumes};
 use crate::tree;
-use crate::volume::{Content, VolumeKind, VolumeRef};
+use crate::volume::{Content, Origin, VolumeKind, VolumeRef};
 
 /// The disk image of a volume with block content.
 const DISK: &str = "root.img";
@@ -37,9 +37,12 @@ impl Volumes for DirPool {
         let (spec, volume) = (self.spec.clone(), volume.clone());
         blocking(move || {
             let root = Self::root(&spec)?;
-            if !there(&root, &volume)? {
+            if !there(&root, &volume)? && !snapshots::any(&root, &volume)? {
                 return Err(not_found(&volume));
             }
+            // Snapshots first: while the volume is there, a repeated call finds it.
+            snapshots::remove_all(&root, &volume)?;
+            snapshots::settle(&root, &volume)?;
             remove_volume(&root, &volume.path())
                 .map_err(|error| io_error(error, format!("Failed to remove volume \"{volume}\"")))
         })
@@ -49,21 +52,47 @@ impl Volumes for DirPool {
     async fn rename(&self, volume: &VolumeRef, name: &VolumeName) -> Result<()> {
         let (spec, old, new) = (self.spec.clone(), volume.clone(), volume.renamed(name));
         blocking(move || {
-            Self::root(&spec)?.rename_new(old.path(), new.path()).map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => not_found(&old),
-                io::ErrorKind::AlreadyExists => taken(),
-                _ => io_error(error, format!("Failed to rename volume \"{old}\" to \"{new}\"")),
-            })
+            let root = Self::root(&spec)?;
+            match root.rename_new(old.path(), new.path()) {
+                // The first half was done before; only the snapshots are left to be renamed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    if !there(&root, &new)? || !snapshots::any(&root, &old)? {
+                        return Err(not_found(&old));
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(taken()),
+                other => other.map_err(|error| {
+                    io_error(error, format!("Failed to rename volume \"{old}\" to \"{new}\""))
+                })?,
+            }
+            snapshots::rename_all(&root, &old, &new)
         })
         .await
     }
 
-    async fn copy(&self, from: &VolumeRef, to: &VolumeRef) -> Result<()> {
-        let source = self.mount(from).await?.dir;
+    async fn copy(&self, from: &Origin, to: &VolumeRef, wanted: &[SnapshotName]) -> Result<()> {
+        let (spec, origin) = (self.spec.clone(), from.clone());
+        // The disk of a block volume comes with the copy.
+        let made = to.clone().with_content(Content::Filesystem);
         let fill = crate::fill_with(move |target: Arc<Dir>| async move {
-            blocking(move || tree::copy(&source, &target).map(drop)).await
+            blocking(move || {
+                let source = match &origin {
+                    Origin::Volume(volume) => open(&Self::root(&spec)?, volume)?,
+                    Origin::Snapshot(snapshot) => snapshots::open(&Self::root(&spec)?, snapshot)?,
+                };
+                tree::copy(&source, &target).map(drop)
+            })
+            .await
         });
-        self.create(&to.clone().with_content(Content::Filesystem), None, Some(fill)).await
+        self.create(&made, None, Some(fill)).await?;
+        let (spec, origin, target) = (self.spec.clone(), from.volume().clone(), to.clone());
+        let wanted = wanted.to_vec();
+        let copied =
+            blocking(move || snapshots::copy_all(&Self::root(&spec)?, &origin, &target, &wanted)).await;
+        if copied.is_err() {
+            self.delete(to).await?;
+        }
+        copied
     }
 
     async fn mount(&self, volume: &VolumeRef) -> Result<Mounted> {
@@ -114,10 +143,12 @@ impl Volumes for DirPool {
     }
 }
 
-/// Makes the volume's directory, writable for the filler.
+/// Makes the volume's directory, writable for the filler. That of a custom volume has its mode from the beginning: it
+/// belongs to the users of the volume, and a copy keeps what they made of it.
 fn make(spec: &PoolSpec, volume: &VolumeRef, size: Option<u64>) -> Result<Dir> {
     let root = DirPool::root(spec)?;
-    root.mkdir(volume.path(), 0o700).map_err(|error| match error.kind() {
+    let mode = if volume.kind == VolumeKind::Custom { volume.mode() } else { 0o700 };
+    root.mkdir(volume.path(), mode).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => taken(),
         _ => io_error(error, format!("Failed to create volume \"{volume}\"")),
     })?;
@@ -134,10 +165,12 @@ fn make(spec: &PoolSpec, volume: &VolumeRef, size: Option<u64>) -> Result<Dir> {
 
 /// Sets the final mode of a filled volume, or removes what could not be filled.
 fn finish(spec: &PoolSpec, volume: &VolumeRef, dir: &Dir, filled: Result<()>) -> Result<()> {
-    let done = filled.and_then(|()| {
-        dir.chown(".", 0, 0)
+    let done = filled.and_then(|()| match volume.kind {
+        VolumeKind::Custom => Ok(()),
+        _ => dir
+            .chown(".", 0, 0)
             .and_then(|()| dir.chmod(".", volume.mode()))
-            .map_err(|error| io_error(error, format!("Failed to set the mode of volume \"{volume}\"")))
+            .map_err(|error| io_error(error, format!("Failed to set the mode of volume \"{volume}\""))),
     });
     if let Err(error) = done {
         let removed = DirPool::root(spec).and_then(|root| {
@@ -160,19 +193,19 @@ fn grow_disk(dir: &Dir, size: u64) -> Result<()> {
     disk.set_len(size).map_err(failed)
 }
 
-fn there(root: &Dir, volume: &VolumeRef) -> Result<bool> {
+pub(super) fn there(root: &Dir, volume: &VolumeRef) -> Result<bool> {
     root.exists(volume.path())
         .map_err(|error| io_error(error, format!("Failed to look for volume \"{volume}\"")))
 }
 
-fn open(root: &Dir, volume: &VolumeRef) -> Result<Dir> {
+pub(super) fn open(root: &Dir, volume: &VolumeRef) -> Result<Dir> {
     root.open_dir(volume.path()).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => not_found(volume),
         _ => io_error(error, format!("Failed to open volume \"{volume}\"")),
     })
 }
 
-fn not_found(volume: &VolumeRef) -> Error {
+pub(super) fn not_found(volume: &VolumeRef) -> Error {
     Error::not_found(format!("Storage volume \"{volume}\" is missing in the storage pool"))
 }
 
@@ -185,7 +218,7 @@ fn taken() -> Error {
 const REMOVALS: u32 = 50;
 
 /// Removes a volume's directory. Blocks.
-fn remove_volume(root: &Dir, path: &str) -> std::io::Result<()> {
+pub(super) fn remove_volume(root: &Dir, path: &str) -> std::io::Result<()> {
     for _ in 1..REMOVALS {
         match root.remove_tree(path) {
             Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => {

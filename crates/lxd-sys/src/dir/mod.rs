@@ -213,6 +213,17 @@ impl Dir {
         Ok(rustix::fs::renameat_with(&from_parent, from_name, &to_parent, to_name, flags)?)
     }
 
+    /// Swaps what is at two paths, in one step.
+    ///
+    /// # Errors
+    /// As the system call.
+    pub fn exchange(&self, one: impl AsRef<Path>, other: impl AsRef<Path>) -> io::Result<()> {
+        let (one_parent, one_name) = self.parent(one.as_ref())?;
+        let (other_parent, other_name) = self.parent(other.as_ref())?;
+        let flags = rustix::fs::RenameFlags::EXCHANGE;
+        Ok(rustix::fs::renameat_with(&one_parent, one_name, &other_parent, other_name, flags)?)
+    }
+
     /// Removes a file, symbolic link, device node, socket (not a directory).
     ///
     /// # Errors

@@ -1,0 +1,101 @@
+//! Tests of copying trees.
+
+use super::*;
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+
+fn scratch(name: &str) -> (tempfile::TempDir, Dir) {
+    let temp = tempfile::Builder::new().prefix(name).tempdir().unwrap();
+    let dir = Dir::open(temp.path()).unwrap();
+    (temp, dir)
+}
+
+#[test]
+fn everything_follows() {
+    let (from_path, from) = scratch("from");
+    let (to_path, to) = scratch("to");
+    from.mkdir_all("a/b", 0o1770).unwrap();
+    from.create("a/f", 0o600).unwrap().write_all(b"content").unwrap();
+    from.chown("a/f", 100_000, 100_001).unwrap();
+    from.chmod("a/f", 0o4755).unwrap();
+    from.set_xattr("a/f", "user.note", b"x").unwrap();
+    from.hard_link("a/f", "a/b/link").unwrap();
+    from.symlink("/etc/passwd", "a/s").unwrap();
+    rustix::fs::mknodat(&from, "pipe", FileType::Fifo, Mode::from_raw_mode(0o640), 0).unwrap();
+    let sparse = from.create("sparse", 0o644).unwrap();
+    sparse.set_len(64 << 20).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&sparse, b"end", 32 << 20).unwrap();
+
+    let copied = copy(&from, &to).unwrap();
+    assert_eq!(copied.entries, 7);
+    let file = to.stat("a/f").unwrap();
+    assert_eq!((file.st_uid, file.st_gid, file.st_mode & 0o7777), (100_000, 100_001, 0o4755));
+    assert_eq!(file.st_mtime, from.stat("a/f").unwrap().st_mtime);
+    assert_eq!(to.xattr("a/f", "user.note").unwrap().as_deref(), Some(&b"x"[..]));
+    assert_eq!(file.st_ino, to.stat("a/b/link").unwrap().st_ino);
+    assert_eq!(to.stat("a/b").unwrap().st_mode & 0o7777, 0o1770);
+    assert_eq!(to.read_link("a/s").unwrap(), std::path::Path::new("/etc/passwd"));
+    assert_eq!(to.kind("pipe").unwrap(), Some(FileKind::Fifo));
+    let copy = std::fs::metadata(to_path.path().join("sparse")).unwrap();
+    assert_eq!(copy.len(), 64 << 20);
+    assert!(copy.blocks() * 512 < 1 << 20, "holes stay holes");
+    drop(from_path);
+}
+
+#[test]
+fn too_deep_trees_are_refused() {
+    let (_from_path, from) = scratch("from");
+    let (_to_path, to) = scratch("to");
+    let mut here = from.open_dir(".").unwrap();
+    for _ in 0..DEPTH + 2 {
+        here.mkdir("d", 0o755).unwrap();
+        here = here.open_dir("d").unwrap();
+    }
+    drop(here);
+    assert!(copy(&from, &to).unwrap_err().chain().contains("deeper"));
+    to.clear().unwrap();
+    from.clear().unwrap();
+}
+
+/// Two trees that were equal, and every way in which the first one can change.
+#[test]
+fn a_refresh_copies_only_what_changed() {
+    let (_from_path, from) = scratch("from");
+    let (_to_path, to) = scratch("to");
+    for name in ["same", "longer", "gone", "kind", "apart"] {
+        from.create(name, 0o644).unwrap().write_all(name.as_bytes()).unwrap();
+    }
+    from.hard_link("apart", "apart-too").unwrap();
+    from.mkdir_all("d/e", 0o755).unwrap();
+    from.symlink("x", "d/s").unwrap();
+    from.set_xattr("same", "user.old", b"1").unwrap();
+    copy(&from, &to).unwrap();
+    let kept = to.stat("longer").unwrap().st_ino;
+
+    assert_eq!(refresh(&from, &to).unwrap(), Copied { entries: 1, bytes: 0 }, "only the symbolic link");
+    assert_eq!(to.stat("longer").unwrap().st_ino, kept);
+
+    from.create("longer", 0o644).unwrap().write_all(b"longer than it was").unwrap();
+    from.remove_file("gone").unwrap();
+    from.remove_file("kind").unwrap();
+    from.mkdir("kind", 0o700).unwrap();
+    from.remove_file("apart-too").unwrap();
+    from.create("apart-too", 0o600).unwrap().write_all(b"mine").unwrap();
+    from.hard_link("same", "d/e/linked").unwrap();
+    from.chmod("same", 0o4711).unwrap();
+    rustix::fs::removexattr(from.proc_path().join("same"), "user.old").unwrap();
+    from.set_xattr("same", "user.new", b"2").unwrap();
+    refresh(&from, &to).unwrap();
+
+    assert_eq!(to.read_text("longer", 100).unwrap(), "longer than it was");
+    assert_eq!(to.kind("gone").unwrap(), None);
+    assert_eq!(to.kind("kind").unwrap(), Some(FileKind::Dir));
+    assert_eq!(to.read_text("apart", 100).unwrap(), "apart");
+    assert_eq!(to.read_text("apart-too", 100).unwrap(), "mine");
+    assert_eq!(to.stat("apart").unwrap().st_nlink, 1);
+    let same = to.stat("d/e/linked").unwrap();
+    assert_eq!((same.st_nlink, same.st_mode & 0o7777), (2, 0o4711));
+    assert_eq!(same.st_ino, to.stat("same").unwrap().st_ino);
+    assert_eq!(to.xattr("same", "user.old").unwrap(), None);
+    assert_eq!(to.xattr("same", "user.new").unwrap().as_deref(), Some(&b"2"[..]));
+}
