@@ -2,6 +2,7 @@
 //! from outside. One file per area; each test has a daemon and a network namespace of its own.
 
 mod clients;
+mod devlxd;
 mod faults;
 mod images;
 mod instances;

@@ -8,6 +8,7 @@ pub mod certificate;
 pub mod cluster;
 pub mod event;
 pub mod extensions;
+pub mod guest;
 pub mod image;
 pub mod instance;
 pub mod network;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use lxd_host::netlink::Netlink;
 use lxd_sys::dir::OFlags;
+use lxd_sys::mount::Attributes;
 use lxd_sys::{Dir, mount, namespace};
 use lxd_types::error::Context;
 use lxd_types::helper::{Mount, MountAction};
@@ -23,6 +24,8 @@ pub struct HotMount {
     pub directory: bool,
     /// Whether the mounts below come along.
     pub recursive: bool,
+    /// Whether nothing can be written, executed or opened as a device through it, whatever the mount on the host allows.
+    pub locked: bool,
 }
 
 /// An interface of the host that a running container is to get.
@@ -44,8 +47,8 @@ impl Containers {
     /// # Errors
     /// The target cannot be made or mounted on.
     pub async fn plug_mount(&self, running: &Running, idmap: &IdMap, what: &HotMount) -> Result<()> {
-        let (source, recursive) = (what.source.clone(), what.recursive);
-        let tree = tokio::task::spawn_blocking(move || clone(&source, recursive))
+        let (source, recursive, locked) = (what.source.clone(), what.recursive, what.locked);
+        let tree = tokio::task::spawn_blocking(move || clone(&source, recursive, locked))
             .await
             .map_err(|panic| Error::internal(panic.to_string()))?
             .context("Failed to open the mount")?;
@@ -85,11 +88,22 @@ impl Containers {
     }
 }
 
-fn clone(source: &Path, recursive: bool) -> std::io::Result<std::os::fd::OwnedFd> {
+fn clone(source: &Path, recursive: bool, locked: bool) -> std::io::Result<std::os::fd::OwnedFd> {
     let missing = || std::io::Error::from(std::io::ErrorKind::InvalidInput);
     let (folder, name) = (source.parent().ok_or_else(missing)?, source.file_name().ok_or_else(missing)?);
     let at = Dir::open(folder)?.open_raw(name, OFlags::PATH, 0)?;
-    mount::clone_fd(at, recursive)
+    let tree = mount::clone_fd(at, recursive)?;
+    if locked {
+        let what = Attributes {
+            read_only: true,
+            no_suid: true,
+            no_dev: true,
+            no_exec: true,
+            ..Attributes::default()
+        };
+        mount::set_attributes(&tree, what)?;
+    }
+    Ok(tree)
 }
 
 fn job(action: MountAction, target: &Path, idmap: &IdMap) -> Result<Mount> {

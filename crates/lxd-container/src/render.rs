@@ -123,7 +123,10 @@ fn identity(conf: &mut Conf, spec: &Spec) -> Result<()> {
     conf.set("lxc.uts.name", &spec.hostname)?;
     if let Some(devlxd) = &spec.devlxd {
         let source = mount_field(&devlxd.to_string_lossy());
-        conf.set("lxc.mount.entry", format!("{source} dev/lxd none bind,create=dir 0 0"))?;
+        conf.set(
+            "lxc.mount.entry",
+            format!("{source} dev/lxd none bind,create=dir,ro,nosuid,nodev,noexec 0 0"),
+        )?;
     }
     Ok(())
 }

@@ -24,6 +24,7 @@ struct Inner {
     init_fd: OwnedFd,
     monitor: i32,
     monitor_fd: OwnedFd,
+    pid_namespace: u64,
 }
 
 impl Running {
@@ -31,11 +32,13 @@ impl Running {
     pub(crate) fn new(container: ContainerRef, init: i32, monitor: i32) -> io::Result<Self> {
         let init_fd = lxd_sys::process::pidfd(init)?;
         let monitor_fd = lxd_sys::process::pidfd(monitor)?;
+        let namespaces = lxd_sys::namespace::pid_namespaces(init)?;
+        let pid_namespace = namespaces.first().copied().unwrap_or_default();
         // Only now is it sure that the numbers were not of other processes when the descriptors were opened.
         if lxd_sys::process::parent_of(init)? != monitor {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }
-        Ok(Self { inner: Arc::new(Inner { container, init, init_fd, monitor, monitor_fd }) })
+        Ok(Self { inner: Arc::new(Inner { container, init, init_fd, monitor, monitor_fd, pid_namespace }) })
     }
 
     /// How liblxc finds it.
@@ -56,6 +59,11 @@ impl Running {
     /// The pidfd of init, to enter its namespaces.
     pub fn init_fd(&self) -> BorrowedFd<'_> {
         self.inner.init_fd.as_fd()
+    }
+
+    /// The inode of its pid namespace: who is in it is in the container.
+    pub fn pid_namespace(&self) -> u64 {
+        self.inner.pid_namespace
     }
 
     /// Whether init lives.

@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::faults::Faults;
+use crate::instances::guest::GuestEvents;
 use crate::instances::{HostIds, Runtime};
 use crate::journal::Journal;
 use crate::server::Server;
@@ -53,6 +54,8 @@ pub struct Core {
     pub operations: Operations,
     /// Readers of `/1.0/events`.
     pub events: EventHub,
+    /// Readers of events inside instances.
+    pub guests: GuestEvents,
     /// Gates of instances, by `project/name`.
     pub gates: Gates,
     /// Held while a `backup.yaml` is written, and by whoever removes or renames a volume of an instance.
@@ -122,6 +125,7 @@ impl Core {
             db,
             operations: Operations::new(events.clone()),
             events,
+            guests: GuestEvents::default(),
             gates: Gates::default(),
             backup_files: tokio::sync::Mutex::default(),
             runtime: Runtime::default(),

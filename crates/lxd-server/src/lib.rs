@@ -7,6 +7,7 @@ pub mod body;
 pub mod connection;
 pub mod ctx;
 pub mod debug;
+pub mod devlxd;
 pub mod dispatch;
 pub mod error;
 pub mod etag;

@@ -5,7 +5,7 @@ use std::future::Future;
 use bytes::Bytes;
 use fastwebsockets::upgrade::{is_upgrade_request, upgrade};
 use http::header::SEC_WEBSOCKET_VERSION;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Request, StatusCode};
 use http_body_util::Full;
 use lxd_task::socket::Socket;
 use lxd_types::{Error, Result};
@@ -24,10 +24,24 @@ pub fn accept<F>(cx: &mut Ctx, serve: impl FnOnce(Socket) -> F + Send + 'static)
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    if !is_upgrade_request(&cx.request) {
+    accept_request(&mut cx.request, serve)
+}
+
+/// [`accept`] for requests that have no context.
+///
+/// # Errors
+/// The handshake is malformed.
+pub fn accept_request<F>(
+    request: &mut Request<()>,
+    serve: impl FnOnce(Socket) -> F + Send + 'static,
+) -> Result<Reply>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    if !is_upgrade_request(request) {
         return Ok(not_a_handshake());
     }
-    let (response, connected) = upgrade(&mut cx.request)
+    let (response, connected) = upgrade(request)
         .map_err(|error| Error::bad_request(format!("Failed to open a websocket: {error}")))?;
     tokio::spawn(async move {
         match connected.await {

@@ -31,6 +31,38 @@ pub fn open(pid: i32, name: &str) -> io::Result<OwnedFd> {
     Ok(std::fs::File::open(Path::new("/proc").join(pid.to_string()).join("ns").join(name))?.into())
 }
 
+/// The pid namespaces that the process is in, by inode: its own first, then those around it, up to the caller's.
+///
+/// # Errors
+/// `NotFound` when there is no such process.
+pub fn pid_namespaces(pid: i32) -> io::Result<Vec<u64>> {
+    let mut space = open(pid, "pid")?;
+    let mut all = Vec::new();
+    loop {
+        all.push(rustix::fs::fstat(&space)?.st_ino);
+        match parent(&space) {
+            Ok(next) => space = next,
+            // The next one is not the caller's to see.
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => return Ok(all),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The namespace around a pid or user namespace.
+fn parent(space: &OwnedFd) -> io::Result<OwnedFd> {
+    use std::os::fd::{AsRawFd, FromRawFd};
+    /// `_IO(0xb7, 2)`
+    const NS_GET_PARENT: libc::c_ulong = 0xb702;
+    // SAFETY: this request takes no argument and returns a new descriptor.
+    let fd = unsafe { libc::ioctl(space.as_fd().as_raw_fd(), NS_GET_PARENT as _) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel made this descriptor for us just now.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// Runs `work` in a thread of its own that has entered the network namespace of `pidfd`'s process, and waits for it. The
 /// caller's thread stays where it is. Sockets that `work` opens belong to that namespace wherever they are used later,
 /// so return a socket rather than staying in there. Blocking.

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal};
 
 /// A pidfd of the process `pid`: readable (poll) when it has ended. It is in no other process's place as long as the caller
@@ -13,6 +14,64 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 pub fn pidfd(pid: i32) -> io::Result<OwnedFd> {
     let pid = Pid::from_raw(pid).ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
     Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+/// The process that opened the other end of a connected unix socket.
+#[derive(Debug)]
+pub struct Peer {
+    /// Its number in the caller's pid namespace; another process may have it when this one has ended.
+    pub pid: i32,
+    /// Its descriptor.
+    pub pidfd: OwnedFd,
+}
+
+impl Peer {
+    /// Whether it lives: what was read under its number before is its own then.
+    pub fn alive(&self) -> bool {
+        let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready == 0)
+    }
+}
+
+/// Who connected to a unix socket, as the kernel noted it then. Kernels before 6.5 give only a number: a process that
+/// has ended by now cannot be told there from one that got its number since.
+///
+/// # Errors
+/// `ESRCH` when it has ended or is not visible from here.
+pub fn peer(socket: impl AsFd) -> io::Result<Peer> {
+    let gone = || io::Error::from_raw_os_error(libc::ESRCH);
+    let pid = rustix::net::sockopt::socket_peercred(&socket)?.pid.as_raw_nonzero().get();
+    if pid <= 0 {
+        return Err(gone());
+    }
+    let pidfd = match peer_pidfd(&socket) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => pidfd(pid)?,
+        other => other.map_err(|_| gone())?,
+    };
+    Ok(Peer { pid, pidfd })
+}
+
+fn peer_pidfd(socket: &impl AsFd) -> io::Result<OwnedFd> {
+    use std::os::fd::{AsRawFd, FromRawFd};
+    /// Not in the libc crate of every release yet; the same on all architectures that use the generic numbers.
+    const SO_PEERPIDFD: i32 = 77;
+    let mut fd: i32 = -1;
+    let mut length: libc::socklen_t = 4;
+    // SAFETY: the kernel writes at most `length` bytes, the size of `fd`.
+    let status = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_PEERPIDFD,
+            (&raw mut fd).cast(),
+            &raw mut length,
+        )
+    };
+    if status != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel made this descriptor for us just now.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Sends signal number `signal` to the process of a pidfd. Any number that the kernel knows (real-time ones too).

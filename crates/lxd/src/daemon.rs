@@ -80,6 +80,8 @@ async fn live(
     // It is set once, here.
     let _ = core.server.endpoints.set(network.clone());
     tokio::spawn(listener::accept_unix(unix, service.clone(), stop.clone()));
+    let guests = lxd_server::devlxd::bind(&core.paths.devlxd())?;
+    tokio::spawn(lxd_server::devlxd::accept(guests, core.clone(), stop.clone()));
     tracing::info!(socket = %core.paths.unix_socket().display(), "REST API daemon is listening");
     tokio::spawn(listen(core.clone(), network));
     let start = tokio::spawn(start(core.clone()));

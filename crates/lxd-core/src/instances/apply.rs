@@ -15,6 +15,8 @@ pub async fn changed(core: &SharedCore, old: &Model, new: &Model) -> Result<()> 
     let Some(entry) = core.runtime.get(&new.key) else {
         return super::nics::changed(core, old, new).await;
     };
+    core.guests.tell(old, new);
+    super::guest::follow(core, &entry.running, old, new).await?;
     super::hotplug::changed(core, &entry.running, old, new).await?;
     let changes = limit_changes(&old.config, &new.config, &HostSize::of_this_host())?;
     if changes.is_empty() {

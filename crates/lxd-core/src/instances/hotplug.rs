@@ -146,6 +146,7 @@ fn hot_mount(entry: &MountEntry) -> HotMount {
         target: entry.target.clone(),
         directory: entry.kind == MountKind::Directory,
         recursive: entry.recursive,
+        locked: false,
     }
 }
 

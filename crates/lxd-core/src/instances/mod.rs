@@ -13,6 +13,7 @@ mod exec;
 mod facts;
 mod files;
 mod full;
+pub mod guest;
 mod hotplug;
 pub(crate) mod idmap;
 mod limits;

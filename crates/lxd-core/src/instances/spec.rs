@@ -46,6 +46,7 @@ pub fn container_spec(
         rlimits: with_prefix(config, "limits.kernel."),
         sysctls: with_prefix(config, "linux.sysctl."),
         shmounts: Some(core.paths.shmounts().join(&name)),
+        devlxd: super::guest::is_on(config).then(|| core.paths.devlxd()),
         cgroup,
         mounts: devices.started.iter().flat_map(|(_, started)| started.mounts.iter().map(mount)).collect(),
         nics: devices.started.iter().flat_map(|(_, started)| started.nics.iter().map(nic)).collect(),

@@ -15,10 +15,10 @@ keys! {
             Key::new("security.agent.metrics").default("true").only(Condition::VirtualMachine).safe().not_yet(),
         /// Whether /dev/lxd is there in the instance.
         SECURITY_DEVLXD: bool =
-            Key::new("security.devlxd").default("true").safe().not_yet().since("restrict_devlxd"),
+            Key::new("security.devlxd").default("true").safe().since("restrict_devlxd"),
         /// Whether /1.0/images is there in /dev/lxd.
         SECURITY_DEVLXD_IMAGES: bool = Key::new("security.devlxd.images")
-            .default("false").only(Condition::Container).not_yet().since("devlxd_images"),
+            .default("false").only(Condition::Container).since("devlxd_images"),
         /// The first host id of the instance's id map (overrides the automatic choice).
         SECURITY_IDMAP_BASE: u32 = Key::new("security.idmap.base")
             .only(Condition::UnprivilegedContainer).restricted_by(PRIVILEGE).since("id_map_base"),

@@ -4,7 +4,7 @@ use std::io;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
-use lxd_core::images::{self, ExportPart, form_end, form_head};
+use lxd_core::images::{self, Export, ExportPart, form_end, form_head};
 use lxd_types::{Error, Result};
 use tokio_util::io::ReaderStream;
 
@@ -17,6 +17,14 @@ const CHUNK: usize = 256 * 1024;
 pub async fn get(cx: Ctx) -> Result<Reply> {
     let view = super::view(&cx, true);
     let export = images::export(&cx.core, &cx.caller, view, cx.param("fingerprint")).await?;
+    reply(export)
+}
+
+/// The answer with an image's files.
+///
+/// # Errors
+/// A name of a file cannot stand in a header.
+pub fn reply(export: Export) -> Result<Reply> {
     let mut parts = export.parts;
     if parts.len() == 1
         && let Some(part) = parts.pop()

@@ -1,7 +1,7 @@
 //! `/1.0/images`.
 
 mod aliases;
-mod export;
+pub(crate) mod export;
 mod upload;
 
 use http::Method;
