@@ -8,7 +8,6 @@ pub mod conf;
 pub mod cx;
 pub mod editor;
 pub mod follow;
-mod glob;
 pub mod keyvalue;
 mod multipart;
 pub mod output;
@@ -67,12 +66,14 @@ fn start(matches: &Matches) -> ExitCode {
         Ok(conf) => Cx::new(conf, matches),
         Err(error) => return fail(&error),
     };
-    welcome(&cx);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
     };
-    let result = runtime.block_on(command(&cx, matches));
+    let result = runtime.block_on(async {
+        welcome(&cx, matches).await;
+        command(&cx, matches).await
+    });
     // A thread that still reads standard input must not hold the program back.
     runtime.shutdown_background();
     match result {
@@ -81,13 +82,25 @@ fn start(matches: &Matches) -> ExitCode {
     }
 }
 
-/// The first run: a hint, and the file so that it stays the first.
-fn welcome(cx: &Cx) {
+/// The first run against a daemon that answers: hints about what is still to be done, and the file so that it stays
+/// the first.
+async fn welcome(cx: &Cx, matches: &Matches) {
     if !cx.conf().fresh {
         return;
     }
-    eprintln!("If this is your first time running LXD on this machine, you should also run: lxd init");
-    eprintln!("To start your first container, try: lxc launch ubuntu:22.04\n");
+    let Ok(client) = cx.client("local") else { return };
+    let Ok(pools) = client.get::<Vec<String>>("/1.0/storage-pools").await else { return };
+    let launches = matches!(matches.path.get(1), Some(&("init" | "launch")));
+    if pools.is_empty() {
+        eprintln!("If this is your first time running LXD on this machine, you should also run: lxd init");
+    }
+    if !launches {
+        eprintln!("To start your first container, try: lxc launch ubuntu:22.04");
+        eprintln!("Or for a virtual machine: lxc launch ubuntu:22.04 --vm");
+    }
+    if pools.is_empty() || !launches {
+        eprintln!();
+    }
     let _ = cx.conf().save();
 }
 

@@ -177,10 +177,12 @@ pub struct InstanceFull {
     /// Instance project name.
     pub project: String,
     /// List of backups.
+    #[serde(serialize_with = "crate::wire::null_when_empty")]
     pub backups: Vec<InstanceBackup>,
     /// state.
     pub state: InstanceState,
     /// List of snapshots.
+    #[serde(serialize_with = "crate::wire::null_when_empty")]
     pub snapshots: Vec<InstanceSnapshot>,
 }
 
@@ -382,6 +384,7 @@ pub struct InstanceState {
     /// memory.
     pub memory: InstanceStateMemory,
     /// Dict of network usage.
+    #[serde(serialize_with = "crate::wire::null_or_map")]
     pub network: BTreeMap<String, InstanceStateNetwork>,
     /// PID of the runtime.
     pub pid: i64,

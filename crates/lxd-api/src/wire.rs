@@ -41,6 +41,9 @@ pub(crate) fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
+/// Name under which serde sees an empty map that JSON writes as `null`; YAML writers make it `{}`.
+pub const EMPTY_MAP: &str = "EmptyMap";
+
 /// Name under which serde sees an empty list that JSON writes as `null`; YAML writers make it `[]`.
 pub const EMPTY_LIST: &str = "EmptyList";
 
@@ -48,9 +51,24 @@ pub const EMPTY_LIST: &str = "EmptyList";
 ///
 /// # Errors
 /// As the serializer.
-pub(crate) fn null_when_empty<S: serde::Serializer>(list: &[String], to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn null_when_empty<T: serde::Serialize, S: serde::Serializer>(
+    list: &[T],
+    to: S,
+) -> Result<S::Ok, S::Error> {
     use serde::Serialize;
     if list.is_empty() { to.serialize_unit_struct(EMPTY_LIST) } else { list.serialize(to) }
+}
+
+/// Writes an empty map as `null` in JSON and as `{}` in YAML.
+///
+/// # Errors
+/// As the serializer.
+pub(crate) fn null_or_map<V: serde::Serialize, S: serde::Serializer>(
+    map: &std::collections::BTreeMap<String, V>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    use serde::Serialize;
+    if map.is_empty() { to.serialize_unit_struct(EMPTY_MAP) } else { map.serialize(to) }
 }
 
 /// Writes an empty map as `null`.

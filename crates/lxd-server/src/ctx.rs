@@ -73,13 +73,24 @@ impl Ctx {
     /// A path segment as a checked value.
     ///
     /// # Errors
-    /// Bad request when the text is not allowed.
+    /// Bad request when the text is not allowed; no instance can have such a name, which the reference says first.
     pub fn parse<T>(&self, name: &str) -> Result<T>
     where
         T: FromStr,
         T::Err: Into<Error>,
     {
-        self.param(name).parse().map_err(Into::into)
+        let text = self.param(name);
+        text.parse().map_err(|error: T::Err| match (name, text.contains('/')) {
+            ("name", true) if self.in_instances() => Error::bad_request("Invalid instance name"),
+            ("name", false) if self.in_instances() => Error::not_found("Instance not found"),
+            _ => error.into(),
+        })
+    }
+
+    /// True below `/1.0/instances` and its other names.
+    fn in_instances(&self) -> bool {
+        let collection = self.uri().path().split('/').nth(2);
+        matches!(collection, Some("instances" | "containers" | "virtual-machines"))
     }
 
     /// The first value of a query parameter.

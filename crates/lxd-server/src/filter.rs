@@ -1,27 +1,33 @@
 //! `?filter=` of lists (extension `api_filtering`): `FIELD eq VALUE and not FIELD ne "A VALUE" …` over the JSON of
-//! the objects. Fields are members, those of members behind dots (`properties.os`). Clauses are taken from left to
-//! right, as the reference does.
+//! the objects. Fields are members, those of members behind dots (`properties.os`). Values are taken without regard to case
+//! and may be regular expressions; clauses are taken from left to right, as the reference does.
 
-use lxd_types::{Error, Result};
+use lxd_types::{Error, Pattern, Result};
 use serde::Serialize;
 use serde_json::Value;
 
 /// A parsed filter; the empty one lets everything pass.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Filter {
     clauses: Vec<Clause>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 struct Clause {
     or: bool,
     not: bool,
     field: String,
     equal: bool,
     value: String,
+    pattern: Pattern,
 }
 
 impl Filter {
+    /// True when everything passes.
+    pub fn is_empty(&self) -> bool {
+        self.clauses.is_empty()
+    }
+
     /// Parses the text of the parameter.
     ///
     /// # Errors
@@ -33,19 +39,20 @@ impl Filter {
         let mut or = false;
         while words.peek().is_some() {
             let not = words.next_if(|word| word.eq_ignore_ascii_case("not")).is_some();
-            let field = words.next().ok_or_else(|| invalid("clause has no field"))?;
+            let field = words.next().ok_or_else(|| invalid("incomplete not clause"))?;
             let operator = words.next().ok_or_else(|| invalid("clause has no operator"))?;
-            let equal = match operator.as_str() {
+            let equal = match operator.to_ascii_lowercase().as_str() {
                 "eq" => true,
                 "ne" => false,
                 other => return Err(invalid(&format!("unknown operator {other:?}"))),
             };
             let value = words.next().ok_or_else(|| invalid("clause has no value"))?;
-            clauses.push(Clause { or, not, field, equal, value });
+            let pattern = Pattern::ignoring_case(&value);
+            clauses.push(Clause { or, not, field, equal, value, pattern });
             or = match words.next().as_deref() {
                 None | Some("and") => false,
                 Some("or") => true,
-                Some(other) => return Err(invalid(&format!("unknown logical operator {other:?}"))),
+                Some(_) => return Err(invalid("invalid clause composition")),
             };
         }
         Ok(Self { clauses })
@@ -74,7 +81,7 @@ impl Filter {
 impl Clause {
     fn fits(&self, object: &Value) -> bool {
         let equal = member(object, &self.field).is_some_and(|value| match value {
-            Value::String(text) => text == &self.value,
+            Value::String(text) => self.pattern.matches(text) || text.eq_ignore_ascii_case(&self.value),
             Value::Null => false,
             other => serde_json::from_str::<Value>(&self.value).is_ok_and(|value| value == *other),
         });
@@ -84,10 +91,17 @@ impl Clause {
 
 /// The member at a path; keys of maps may contain dots themselves.
 fn member<'v>(object: &'v Value, path: &str) -> Option<&'v Value> {
-    if let Some(found) = object.get(path) {
+    if let Some(found) = named(object, path) {
         return Some(found);
     }
-    path.match_indices('.').find_map(|(at, _)| member(object.get(&path[..at])?, &path[at + 1..]))
+    path.match_indices('.').find_map(|(at, _)| member(named(object, &path[..at])?, &path[at + 1..]))
+}
+
+/// A member by its name; else by another spelling, as in the manual's `Properties.os` and `UpdateSource.Protocol`.
+fn named<'v>(object: &'v Value, name: &str) -> Option<&'v Value> {
+    let plain = |text: &str| text.replace('_', "").to_ascii_lowercase();
+    let other = || Some(object.as_object()?.iter().find(|(key, _)| plain(key) == plain(name))?.1);
+    object.get(name).or_else(other)
 }
 
 /// Splits at blanks; double quotes hold a value together.
@@ -132,6 +146,11 @@ mod tests {
             ("not public eq false and properties.os eq X", true),
             ("properties.a.b eq c", true),
             ("properties.os ne X or name ne z", true),
+            ("Properties.os eq x", true),
+            ("properties.os eq [a-x]", true),
+            ("name EQ \"A B\"", true),
+            ("name eq a", false),
+            ("name eq ^a", true),
             ("missing eq x", false),
             ("missing ne x", true),
         ] {

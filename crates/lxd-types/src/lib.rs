@@ -16,6 +16,7 @@ pub mod instance;
 pub mod mac;
 pub mod memory;
 pub mod names;
+pub mod pattern;
 pub mod size;
 pub mod words;
 
@@ -31,5 +32,6 @@ pub use idmap::{IdKind, IdMap, IdMapEntry, RawIdMap};
 pub use instance::InstanceKind;
 pub use mac::Mac;
 pub use memory::MemoryLimit;
+pub use pattern::Pattern;
 pub use size::{BitRate, ByteSize, DiskRate};
 pub use words::ValueError;

@@ -37,6 +37,6 @@ fn to_arg(flag: &'static Flag) -> Arg {
         Kind::Bool => arg.action(ArgAction::SetTrue),
         Kind::List => arg.action(ArgAction::Append),
         Kind::Optional(_) => arg.num_args(0..=1).require_equals(true),
-        Kind::Value | Kind::Number => arg.action(ArgAction::Set),
+        Kind::Value | Kind::Number | Kind::Unsigned => arg.action(ArgAction::Set),
     }
 }

@@ -64,6 +64,9 @@ fn commands(spec: &Spec, matches: &Matches) -> String {
     let mut lines = Vec::new();
     let deep = matches.is("sub-commands");
     collect(spec, "", deep, matches.is("all"), &mut lines);
+    if matches.path.len() == 1 {
+        lines.push(("help".to_owned(), "Help about any command"));
+    }
     lines.sort();
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max(11);
     let mut out = String::from("\nAvailable Commands:\n");
@@ -105,7 +108,7 @@ fn flags(flags: &[Flag]) -> String {
         .map(|(flag, left)| {
             let default = match (flag.default, flag.kind) {
                 ("", _) => String::new(),
-                (default, Kind::Number) => format!(" (default {default})"),
+                (default, Kind::Number | Kind::Unsigned) => format!(" (default {default})"),
                 (default, _) => format!(" (default {default:?})"),
             };
             format!("{left:width$}   {}{default}\n", flag.about)

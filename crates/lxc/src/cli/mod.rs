@@ -10,4 +10,4 @@ pub use self::clap::to_clap;
 pub use help::{help, help_of, usage};
 pub use matches::Matches;
 pub use parse::{Parsed, parse};
-pub use spec::{FORMAT, Flag, MANY, Spec, TARGET, list, number, switch, value};
+pub use spec::{FORMAT, Flag, MANY, Spec, TARGET, list, number, switch, unsigned, value};

@@ -152,6 +152,7 @@ fn store(matches: &mut Matches, flag: Flag, value: String) -> Result<(), String>
     let problem = match flag.kind {
         Kind::Bool if !is_bool(&value) => Some("ParseBool"),
         Kind::Number if value.parse::<i64>().is_err() => Some("ParseInt"),
+        Kind::Unsigned if value.parse::<u32>().is_err() => Some("ParseUint"),
         _ => None,
     };
     if let Some(function) = problem {

@@ -73,6 +73,8 @@ pub enum Kind {
     Value,
     /// One value that is a number.
     Number,
+    /// One value that is a number and not negative.
+    Unsigned,
     /// Several values.
     List,
     /// A value only as `--flag=value`, else this one.
@@ -112,6 +114,11 @@ pub const fn list(long: &'static str, about: &'static str) -> Flag {
 /// A flag with a number.
 pub const fn number(long: &'static str, about: &'static str) -> Flag {
     Flag { long, short: None, kind: Kind::Number, about, default: "" }
+}
+
+/// A flag with a number that is not negative.
+pub const fn unsigned(long: &'static str, about: &'static str) -> Flag {
+    Flag { long, short: None, kind: Kind::Unsigned, about, default: "" }
 }
 
 impl Flag {

@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Exit;
-use crate::cli::{Matches, Spec, list, number, switch, value};
+use crate::cli::{Matches, Spec, list, switch, unsigned, value};
 use crate::cx::Cx;
 use crate::terminal::{self, Output, Raw};
 
@@ -30,9 +30,9 @@ A terminal is allocated when both standard input and standard output are termina
         list("env", "Environment variable (e.g. HOME=/home/foo)"),
         switch("force-interactive", "Allocate a terminal").short('t'),
         switch("force-noninteractive", "Do not allocate a terminal").short('T'),
-        number("group", "Group id (default 0)"),
+        unsigned("group", "Group id (default 0)"),
         value("mode", "Terminal mode: auto, interactive or non-interactive").or("auto"),
-        number("user", "User id (default 0)"),
+        unsigned("user", "User id (default 0)"),
     ],
     count: (2, usize::MAX),
     run: Some(|cx, matches| Box::pin(run(cx, matches))),

@@ -32,12 +32,12 @@ pub const FLAGS: &[Flag] = &[
 /// The command.
 pub static SPEC: Spec = Spec {
     name: "init",
-    aliases: &["create"],
     args: "[<remote>:]<image> [<remote>:][<name>]",
     about: "Make an instance without starting it",
     examples: "  lxc init ubuntu:22.04 u1\n\n  lxc init ubuntu:22.04 u1 < config.yaml\n      With the configuration of a file.",
     flags: FLAGS,
     count: (0, 2),
+    hidden: true,
     run: Some(|cx, matches| Box::pin(run(cx, matches))),
     ..Spec::NEW
 };

@@ -86,6 +86,9 @@ fn key_column(entry: &str) -> Result<Column> {
         bail!("Invalid config key column format (too many fields): '{entry}'");
     }
     let key = parts.first().copied().unwrap_or_default();
+    if parts.len() == 2 && parts[1].is_empty() {
+        bail!("Invalid name in '{entry}', empty string is only allowed when defining maxWidth");
+    }
     let title = parts.get(1).map_or_else(|| key.to_uppercase(), |name| (*name).to_owned());
     let width = match parts.get(2) {
         None => -1,

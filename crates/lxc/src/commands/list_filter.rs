@@ -2,10 +2,9 @@
 
 use std::net::IpAddr;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use lxd_api::instance::InstanceFull;
-
-use crate::glob::Pattern;
+use lxd_types::Pattern;
 
 /// A condition on an instance.
 pub enum Filter {
@@ -24,12 +23,15 @@ impl Filter {
     /// Parses a word of the command line.
     ///
     /// # Errors
-    /// None at present; kept for expressions that cannot be read.
+    /// A shorthand that needs a value has none.
     pub fn parse(text: &str) -> Result<Self> {
         let Some((key, value)) = text.split_once('=') else {
             return Ok(Self::Name(Pattern::new(text)));
         };
         if SHORTHANDS.contains(&key) {
+            if value.is_empty() && !key.starts_with("ipv") {
+                bail!("Invalid filter: clause has no value");
+            }
             return Ok(Self::Shorthand(key.to_owned(), value.split(',').map(str::to_owned).collect()));
         }
         Ok(Self::Key(key.to_owned(), Pattern::new(value)))
@@ -47,11 +49,17 @@ impl Filter {
                 instance.name.starts_with(pattern.text()) || pattern.matches(&instance.name)
             }
             Self::Shorthand(key, values) => shorthand(key, values, instance),
-            Self::Key(key, pattern) => instance
-                .expanded_config
-                .iter()
-                .filter(|(name, _)| abbreviates(key, name))
-                .any(|(_, value)| value == pattern.text() || pattern.matches(value)),
+            Self::Key(key, pattern) => {
+                let mut values = instance
+                    .expanded_config
+                    .iter()
+                    .filter(|(name, _)| abbreviates(key, name))
+                    .map(|(_, value)| value)
+                    .peekable();
+                // A key that is not set has the empty value.
+                (values.peek().is_none() && pattern.text().is_empty())
+                    || values.any(|value| value == pattern.text() || pattern.matches(value))
+            }
         }
     }
 }
@@ -64,15 +72,17 @@ fn shorthand(key: &str, values: &[String], instance: &InstanceFull) -> bool {
         "project" => is(&instance.project),
         "status" => is(&instance.status),
         "type" => is(&instance.kind),
-        "name" => values.iter().any(|value| {
-            instance.name.starts_with(value.as_str()) || Pattern::new(value).matches(&instance.name)
-        }),
+        // A comma has no meaning in an expression.
+        "name" => Pattern::ignoring_case(&values.join(",")).matches(&instance.name),
         "ipv4" => values.iter().any(|value| has_address(instance, value, "inet")),
         _ => values.iter().any(|value| has_address(instance, value, "inet6")),
     }
 }
 
 fn has_address(instance: &InstanceFull, wanted: &str, family: &str) -> bool {
+    if wanted.is_empty() {
+        return true;
+    }
     let (net, bits) = wanted.split_once('/').map_or((wanted, None), |(n, b)| (n, b.parse::<u32>().ok()));
     let Ok(net) = net.parse::<IpAddr>() else { return false };
     let addresses = instance.state.network.values().flat_map(|network| &network.addresses);

@@ -11,6 +11,7 @@ pub static SPEC: Spec = Spec {
     args: "[<remote>:]<instance> [[<remote>:]<instance>...]",
     about: "Freeze instances",
     flags: &[switch("all", "Act on all instances")],
+    hidden: true,
     run: Some(|cx, matches| Box::pin(action::run(cx, matches, &ACTION))),
     ..Spec::NEW
 };

@@ -36,7 +36,8 @@ async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
     }
     let mut call = Call::new(matches.value("request"), &target.name);
     if matches.given("data") {
-        call = call.header("content-type", "application/json").bytes(stdin::value(matches.value("data"))?);
+        call =
+            call.header("content-type", "application/json").bytes(body(stdin::value(matches.value("data"))?));
     }
     let raw = matches.is("raw");
     let reply = target.client.raw(call).await?;
@@ -69,6 +70,14 @@ async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
         print_value(&shown);
     }
     Ok(())
+}
+
+/// What is no JSON goes as a JSON string, as the reference sends it.
+fn body(text: String) -> String {
+    match serde_json::from_str::<serde::de::IgnoredAny>(&text) {
+        Ok(_) => text,
+        Err(_) => Value::String(text).to_string(),
+    }
 }
 
 fn print_value(value: &Value) {

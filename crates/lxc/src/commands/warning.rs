@@ -14,7 +14,6 @@ pub static SPEC: Spec = Spec {
     name: "warning",
     about: "Manage warnings",
     subs: &[&ACKNOWLEDGE, &DELETE, &LIST, &SHOW],
-    hidden: true,
     ..Spec::NEW
 };
 

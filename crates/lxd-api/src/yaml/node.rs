@@ -102,6 +102,9 @@ impl ser::Serializer for Maker {
         if name == crate::EMPTY_LIST {
             return Ok(Node::Seq(Vec::new()));
         }
+        if name == crate::EMPTY_MAP {
+            return Ok(Node::Map(Vec::new()));
+        }
         Ok(Node::Null)
     }
 

@@ -68,13 +68,13 @@ pub async fn delete(core: &SharedCore, permit: &Permit, name: &InstanceName, fil
 
 /// A name that can only be one of our logs (rule R2; the client may send `..%2f`).
 fn checked(file: &str) -> Result<FileName> {
-    let refused = || Error::bad_request(format!("Log file name {file:?} not valid"));
+    let refused = || Error::bad_request(format!("log file name {file} not valid"));
     let name: FileName = file.parse().map_err(|_| refused())?;
     if is_log(file) { Ok(name) } else { Err(refused()) }
 }
 
 fn is_log(name: &str) -> bool {
-    matches!(name, "lxc.log" | "lxc.log.old" | "lxc.conf" | "console.log" | "forkstart.log")
+    matches!(name, "lxc.log" | "lxc.conf")
         || name.starts_with("exec_") && (name.ends_with(".stdout") || name.ends_with(".stderr"))
 }
 
@@ -102,10 +102,12 @@ mod tests {
 
     #[test]
     fn only_logs_are_files() {
-        for good in ["lxc.log", "lxc.conf", "console.log", "exec_6f1c.stdout"] {
+        for good in ["lxc.log", "lxc.conf", "exec_6f1c.stdout"] {
             assert!(checked(good).is_ok(), "{good}");
         }
-        for bad in ["", "..", "../lxc.log", "exec_../../x.stdout", "passwd", "lxc.log\n", "exec_"] {
+        for bad in
+            ["", "..", "../lxc.log", "console.log", "exec_../../x.stdout", "passwd", "lxc.log\n", "exec_"]
+        {
             assert!(checked(bad).is_err(), "{bad:?}");
         }
     }

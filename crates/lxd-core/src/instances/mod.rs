@@ -52,7 +52,7 @@ pub use model::{InstanceKey, Model, load, models};
 pub use rename::rename;
 pub use runtime::{Runtime, RuntimeEntry};
 pub use source::Source;
-pub use update::{Merge, put_fields, update};
+pub use update::{Merge, put_fields, require_profiles, update};
 pub use view::{instance_view, put_view};
 
 use lxd_container::ContainerRef;

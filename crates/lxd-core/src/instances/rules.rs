@@ -93,6 +93,7 @@ pub fn check_profiles(profiles: &[String]) -> Result<()> {
 /// The first key that is unknown, wrong, or has no effect yet.
 pub fn check_new_config(given: &Config, own: &Config, kind: InstanceKind) -> Result<()> {
     keys::validate_new(own, kind)?;
+    check_raw_lxc(given)?;
     keys::check_supported(&Config::new(), given)
 }
 
@@ -102,7 +103,31 @@ pub fn check_new_config(given: &Config, own: &Config, kind: InstanceKind) -> Res
 /// As [`check_new_config`].
 pub fn check_changed_config(old: &Config, new: &Config, kind: InstanceKind) -> Result<()> {
     keys::validate(new, Level::Instance(kind))?;
+    const IDMAP: [&str; 3] = ["volatile.idmap.base", "volatile.idmap.next", "volatile.last_state.idmap"];
+    if IDMAP.iter().any(|key| old.contains_key(*key) && !new.contains_key(*key)) {
+        return Err(Error::bad_request("Volatile idmap keys can't be deleted by the user"));
+    }
+    if old.get("raw.lxc") != new.get("raw.lxc") {
+        check_raw_lxc(new)?;
+    }
     keys::check_supported(old, new)
+}
+
+/// Refuses keys in `raw.lxc` that this host's liblxc does not know.
+fn check_raw_lxc(config: &Config) -> Result<()> {
+    let text = config.value("raw.lxc");
+    if text.is_empty() {
+        return Ok(());
+    }
+    // Without liblxc no container can start anyway.
+    let Ok(lxc) = liblxc::Lxc::open() else { return Ok(()) };
+    match lxd_container::raw::parse(text)?.iter().find(|(key, _)| !lxc.config_item_supported(key)) {
+        Some((key, _)) => {
+            let text = format!("Invalid config: raw.lxc has a key that liblxc does not know: {key}");
+            Err(Error::bad_request(text))
+        }
+        None => Ok(()),
+    }
 }
 
 /// A name for an instance that the request gives none.

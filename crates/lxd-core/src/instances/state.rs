@@ -92,7 +92,6 @@ pub async fn put(
     let action = Action::parse(&put)?;
     let spec = OperationSpec::task(action.description(), key.project.as_str())
         .on("instances", key.url())
-        .on("containers", format!("/1.0/containers/{}", key.name))
         .by(permit.caller().requestor());
     let (core, permit) = (core.clone(), permit.clone());
     Ok(core

@@ -56,6 +56,29 @@ pub async fn update(
     Ok(())
 }
 
+/// Refuses profiles that do not exist.
+///
+/// # Errors
+/// Not found.
+pub async fn require_profiles(core: &SharedCore, permit: &Permit, names: Vec<String>) -> Result<()> {
+    let project = permit.project().to_string();
+    core.db
+        .read(move |tx| {
+            let owner = projects::owner_of(tx, &project, "profiles")?;
+            check_profiles_exist(tx, owner, &names)
+        })
+        .await
+}
+
+fn check_profiles_exist(tx: &Tx<'_>, owner: i64, names: &[String]) -> Result<()> {
+    for name in names {
+        if profiles::find(tx, owner, name)?.is_none() {
+            return Err(Error::not_found("Profile not found"));
+        }
+    }
+    Ok(())
+}
+
 /// The fields that a version of the object is made of.
 ///
 /// # Errors
@@ -81,11 +104,7 @@ fn plan_update(
     let project = projects::get(tx, &old.row.project)?;
     let owner = projects::owner_of(tx, &project.name, "profiles")?;
     rules::check_profiles(&put.profiles)?;
-    for name in &put.profiles {
-        if profiles::find(tx, owner, name)?.is_none() {
-            return Err(Error::not_found("Profile not found"));
-        }
-    }
+    check_profiles_exist(tx, owner, &put.profiles)?;
     let of = profiles::by_names(tx, owner, &put.profiles)?;
     let mut own: Config = put.config.into_iter().filter(|(_, value)| !value.is_empty()).collect();
     rules::check_changed_config(&old.row.config, &own, old.kind())?;

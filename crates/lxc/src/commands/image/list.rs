@@ -2,12 +2,12 @@
 
 use anyhow::{Result, bail};
 use lxd_api::image::Image;
+use lxd_types::Pattern;
 use serde_json::Value;
 
 use crate::cli::{FORMAT, Matches, Spec, value};
 use crate::commands::list_filter::abbreviates;
 use crate::cx::Cx;
-use crate::glob::Pattern;
 use crate::output::{Listing, units};
 
 /// The command.

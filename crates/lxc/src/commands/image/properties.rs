@@ -1,7 +1,11 @@
 //! `lxc image edit`, `get-property`, `set-property`, `unset-property`
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, bail};
+use lxd_api::Timestamp;
 use lxd_api::image::ImagePut;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::cli::{Matches, Spec};
@@ -16,9 +20,21 @@ pub static EDIT: Spec = Spec {
     about: "Edit the properties of an image as YAML",
     examples: "  lxc image edit <image> < image.yaml\n      With the content of image.yaml.",
     count: (1, 1),
-    run: Some(|cx, m| Box::pin(async { entity(cx, m).await?.edit::<ImagePut, ImagePut>(cx, HINT).await })),
+    run: Some(|cx, m| Box::pin(async { entity(cx, m).await?.edit::<ImagePut, Edited>(cx, HINT).await })),
     ..Spec::NEW
 };
+
+/// What is sent: a document that does not name profiles keeps those of the image.
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default)]
+struct Edited {
+    auto_update: bool,
+    properties: BTreeMap<String, String>,
+    public: bool,
+    expires_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profiles: Option<Vec<String>>,
+}
 
 const HINT: &str = "The properties of an image as YAML. Lines that begin with a # are ignored.
 An example:

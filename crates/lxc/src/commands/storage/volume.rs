@@ -109,6 +109,9 @@ static CREATE: Spec = Spec {
 
 async fn create(cx: &Cx, matches: &Matches) -> Result<()> {
     let volume = volume(cx, matches)?;
+    if volume.snapshot.is_some() {
+        bail!("Storage volume names may not contain slashes");
+    }
     let mut config = json!({});
     for word in matches.rest(2) {
         let (key, value) = keyvalue::pair(word)?;
@@ -125,7 +128,7 @@ async fn create(cx: &Cx, matches: &Matches) -> Result<()> {
     let path = format!("{}/volumes/{}", super::path(&volume.pool), volume.kind);
     send(cx, &volume.pool.client, "POST", &path, Some(&body)).await?;
     if !cx.quiet {
-        println!("Storage volume {} created", volume.name);
+        println!("Storage volume {} created", matches.arg(1));
     }
     Ok(())
 }

@@ -4,11 +4,11 @@ use anyhow::{Result, bail};
 use lxd_api::server::Server;
 use lxd_api::storage_volume::{StorageVolume, StorageVolumeState};
 use lxd_client::encode;
+use lxd_types::Pattern;
 use serde_json::Value;
 
 use crate::cli::{FORMAT, Matches, Spec, switch, value};
 use crate::cx::Cx;
-use crate::glob::Pattern;
 use crate::output::{Listing, natural, units};
 
 /// The command.
@@ -21,7 +21,7 @@ pub static LIST: Spec = Spec {
 L location (in a cluster), e project.",
     flags: &[
         switch("all-projects", "Volumes of all projects"),
-        value("columns", "Columns").short('c').or("tndcuL"),
+        value("columns", "Columns").short('c').or("etndcuL"),
         FORMAT,
     ],
     count: (1, usize::MAX),
@@ -89,9 +89,6 @@ async fn columns(matches: &Matches, client: &lxd_client::Client) -> Result<Vec<(
             };
             columns.push(*column);
         }
-    }
-    if matches.is("all-projects") && !given {
-        columns.insert(0, ('e', "PROJECT"));
     }
     Ok(columns)
 }

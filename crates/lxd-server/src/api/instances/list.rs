@@ -2,16 +2,28 @@
 
 use lxd_core::instances::{self, InstanceKey, List, instance_view};
 use lxd_core::with_project;
-use lxd_types::Result;
+use lxd_types::{Error, InstanceKind, Result};
 
 use super::kind;
+use crate::ctx::Collection;
+use crate::filter::Filter;
 use crate::{Ctx, Reply};
 
 /// The list: URLs, objects, or objects with their run-time state.
 pub async fn list(cx: Ctx) -> Result<Reply> {
-    let wanted = List { kind: kind(&cx), all_projects: cx.all_projects() };
-    let found = instances::list(&cx.core, &cx.permit()?, wanted).await?;
+    let filter = Filter::parse(cx.query("filter").unwrap_or_default())?;
+    let wanted = List { kind: wanted_kind(&cx)?, all_projects: cx.all_projects() };
     let status = |key: &InstanceKey| cx.core.runtime.status(key);
+    let mut found = instances::list(&cx.core, &cx.permit()?, wanted).await?;
+    if !filter.is_empty() {
+        let mut kept = Vec::new();
+        for model in found {
+            if filter.matches(&instance_view(&model, status(&model.key)))? {
+                kept.push(model);
+            }
+        }
+        found = kept;
+    }
     match cx.recursion() {
         0 => {
             let collection = cx.collection.as_str();
@@ -22,6 +34,17 @@ pub async fn list(cx: Ctx) -> Result<Reply> {
         1 => Reply::json(&found.iter().map(|m| instance_view(m, status(&m.key))).collect::<Vec<_>>()),
         _ => Reply::json(&instances::full(&cx.core, found).await?),
     }
+}
+
+/// The kind that the path or `?instance-type=` limits to; the path counts more.
+fn wanted_kind(cx: &Ctx) -> Result<Option<InstanceKind>> {
+    let named = match cx.query("instance-type").unwrap_or_default() {
+        "" => None,
+        "container" => Some(InstanceKind::Container),
+        "virtual-machine" => Some(InstanceKind::VirtualMachine),
+        _ => return Err(Error::internal("Invalid instance type")),
+    };
+    Ok(if cx.collection == Collection::Instances { named } else { kind(cx) })
 }
 
 /// Makes an instance.

@@ -3,7 +3,7 @@
 use lxd_api::instance::InstancePut;
 use lxd_core::instances::{self, put_view};
 use lxd_task::OperationSpec;
-use lxd_types::{Error, Result};
+use lxd_types::{Error, Kind, Result};
 
 use crate::{Ctx, Reply, body};
 
@@ -26,6 +26,7 @@ pub async fn put(mut cx: Ctx) -> Result<Reply> {
     if !put.restore.is_empty() {
         return Err(Error::not_implemented("Snapshots are not supported yet"));
     }
+    instances::require_profiles(&cx.core, &permit, put.profiles.clone()).await?;
     let spec = OperationSpec::task("Updating instance", permit.project().as_str())
         .on("instances", format!("/1.0/instances/{name}"))
         .on("containers", format!("/1.0/containers/{name}"))
@@ -48,7 +49,12 @@ pub async fn patch(mut cx: Ctx) -> Result<Reply> {
     let merge = Box::new(move |present: InstancePut| body::patch(&present, &bytes));
     cx.core
         .run("Updating instance", async move { instances::update(&core, &permit, &name, merge).await })
-        .await?;
+        .await
+        .map_err(|error| match error.kind() {
+            // The reference answers so, and programs look at it.
+            Kind::BadRequest => error.with_kind(Kind::Internal),
+            _ => error,
+        })?;
     Ok(Reply::empty())
 }
 

@@ -8,7 +8,7 @@ use crate::{Ctx, Reply};
 /// The run-time state.
 pub async fn get(cx: Ctx) -> Result<Reply> {
     let state = state::get(&cx.core, &cx.permit()?, &cx.parse("name")?).await?;
-    Reply::json(&state)?.etag(&state)
+    Reply::json(&state)
 }
 
 /// Changes it: start, stop, restart, freeze, unfreeze.

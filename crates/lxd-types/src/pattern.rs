@@ -1,13 +1,20 @@
 //! A small regular expression matcher: enough for the filters of the lists, without a dependency.
 //!
-//! Literals, `.`, classes, groups, `|`, `* + ?` and the anchors; patterns match anywhere unless anchored.
+//! Literals, `.`, classes, groups, `|`, `* + ?` and the anchors. A pattern stands for the whole text, unless it has
+//! an anchor of its own (`^c`): then it is searched for. The work that one match may take is bounded.
 
 /// A pattern with its own text.
+#[derive(Clone, Debug)]
 pub struct Pattern {
     text: String,
     parsed: Option<Node>,
+    ignores_case: bool,
 }
 
+/// Steps that one match may take.
+const BUDGET: u32 = 100_000;
+
+#[derive(Clone, Debug)]
 enum Node {
     Char(char),
     Any,
@@ -25,7 +32,12 @@ impl Pattern {
         let chars: Vec<char> = text.chars().collect();
         let mut at = 0;
         let parsed = either(&chars, &mut at).filter(|_| at == chars.len());
-        Self { text: text.to_owned(), parsed }
+        Self { text: text.to_owned(), parsed, ignores_case: false }
+    }
+
+    /// A pattern for which `a` and `A` are the same.
+    pub fn ignoring_case(text: &str) -> Self {
+        Self { ignores_case: true, ..Self::new(&text.to_lowercase()) }
     }
 
     /// The text it was made from.
@@ -33,11 +45,18 @@ impl Pattern {
         &self.text
     }
 
-    /// True when the pattern is found at the beginning of a text and reaches to its end (`^pattern$`).
+    /// True when the pattern describes a text.
     pub fn matches(&self, text: &str) -> bool {
-        let chars: Vec<char> = text.chars().collect();
+        if self.ignores_case { self.fits(&text.to_lowercase()) } else { self.fits(text) }
+    }
+
+    fn fits(&self, text: &str) -> bool {
         let Some(node) = &self.parsed else { return text == self.text };
-        let mut budget = 100_000;
+        let chars: Vec<char> = text.chars().collect();
+        let mut budget = BUDGET;
+        if self.text.contains(['^', '$']) {
+            return (0..=chars.len()).any(|start| step(node, &chars, start, &mut budget, &mut |_, _| true));
+        }
         step(node, &chars, 0, &mut budget, &mut |end, _| end == chars.len())
     }
 }
@@ -192,6 +211,10 @@ mod tests {
             ("c[12]", "c1", true),
             ("c[12]", "c3", false),
             ("^c.*$", "c33", true),
+            ("^c", "c33", true),
+            ("3$", "c33", true),
+            ("c", "c33", false),
+            ("C33", "c33", false),
             ("(a|b)+c?", "abab", true),
             ("(a|b)+c", "abab", false),
             ("[^0-9]+", "abc", true),
@@ -202,5 +225,6 @@ mod tests {
         ] {
             assert_eq!(Pattern::new(pattern).matches(text), expected, "{pattern} {text}");
         }
+        assert!(Pattern::ignoring_case("BusyBox").matches("bUSYbOX"));
     }
 }
