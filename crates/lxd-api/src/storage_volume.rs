@@ -157,8 +157,8 @@ pub struct StorageVolumeSnapshotPut {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct StorageVolumeSnapshotsPost {
-    /// When the snapshot expires (gets auto-deleted).
-    pub expires_at: Timestamp,
+    /// When the snapshot expires (gets auto-deleted); zero time: never; not given: as the volume says.
+    pub expires_at: Option<Timestamp>,
     /// Snapshot name.
     pub name: String,
 }

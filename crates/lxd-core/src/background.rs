@@ -9,6 +9,10 @@ use lxd_task::background::{Nudge, Task, spawn};
 use lxd_types::Result;
 
 use crate::Core;
+use crate::storage_volumes::snapshots;
+
+/// One minute.
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// One hour.
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -28,6 +32,11 @@ const TASKS: &[Task<Core>] = &[
         run: |core| Box::pin(renew_backup_yaml(core)),
     },
     Task { name: "removal of resolved warnings", every: HOUR, run: |core| Box::pin(prune_warnings(core)) },
+    Task {
+        name: "expired volume snapshots",
+        every: MINUTE,
+        run: |core| Box::pin(expire_volume_snapshots(core)),
+    },
 ];
 
 /// Starts all tasks; they end with the daemon.
@@ -37,6 +46,25 @@ pub fn start(core: &Arc<Core>) {
         now.nudge();
         spawn(core.clone(), task, now, core.end.clone());
     }
+    tokio::spawn(volume_snapshots(core.clone()));
+}
+
+/// Makes the scheduled snapshots of volumes: those of the start, then at the beginning of every minute.
+async fn volume_snapshots(core: Arc<Core>) {
+    snapshots::at_startup(&core).await;
+    loop {
+        let now = Utc::now();
+        let wait = 60_000 - (now.timestamp_millis().rem_euclid(60_000));
+        tokio::select! {
+            () = core.end.cancelled() => return,
+            () = tokio::time::sleep(Duration::from_millis(wait.unsigned_abs() + 1)) => {}
+        }
+        snapshots::take_scheduled(&core).await;
+    }
+}
+
+async fn expire_volume_snapshots(core: Arc<Core>) {
+    snapshots::remove_expired(&core).await;
 }
 
 /// Notes in the database what this program can do; written only when it changed.

@@ -1,10 +1,12 @@
 //! What an interrupted use case left to undo: one variant per kind of leftover, one idempotent `undo`.
 
 use async_trait::async_trait;
-use lxd_storage::VolumeRef;
+use lxd_storage::{SnapshotRef, VolumeRef};
 use lxd_task::journal::Undoer;
 use lxd_types::Result;
-use lxd_types::names::{Fingerprint, InstanceName, NetworkName, PoolName, ProjectName, VolumeName};
+use lxd_types::names::{
+    Fingerprint, InstanceName, NetworkName, PoolName, ProjectName, SnapshotName, VolumeName,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::Core;
@@ -81,6 +83,29 @@ pub enum Undo {
         /// The new name.
         name: VolumeName,
     },
+    /// Removes a snapshot of a custom volume whose making or removal was not finished, with its row.
+    ForgetVolumeSnapshot {
+        /// Its pool.
+        pool: PoolName,
+        /// The snapshot.
+        snapshot: SnapshotRef,
+    },
+    /// Gives a snapshot of a custom volume back its name when the row was not renamed.
+    RenameVolumeSnapshot {
+        /// Its pool.
+        pool: PoolName,
+        /// The snapshot under its old name.
+        snapshot: SnapshotRef,
+        /// The new name.
+        name: SnapshotName,
+    },
+    /// Removes what an interrupted restore left beside a volume.
+    SettleVolume {
+        /// Its pool.
+        pool: PoolName,
+        /// The volume.
+        volume: VolumeRef,
+    },
     /// Removes the files of an image that no project has.
     ForgetImage {
         /// Its fingerprint.
@@ -121,6 +146,15 @@ impl Undoer<Undo> for Core {
             }
             Undo::RenameVolume { pool, volume, name } => {
                 crate::storage_volumes::undo_rename(self, &pool, &volume, &name).await
+            }
+            Undo::ForgetVolumeSnapshot { pool, snapshot } => {
+                crate::storage_volumes::snapshots::undo_create(self, &pool, &snapshot).await
+            }
+            Undo::RenameVolumeSnapshot { pool, snapshot, name } => {
+                crate::storage_volumes::snapshots::undo_rename(self, &pool, &snapshot, &name).await
+            }
+            Undo::SettleVolume { pool, volume } => {
+                crate::storage_volumes::snapshots::settle(self, &pool, &volume).await
             }
             Undo::ForgetImage { fingerprint } => crate::images::undo_create(self, &fingerprint).await,
             Undo::RemoveVolume { pool, volume } => {

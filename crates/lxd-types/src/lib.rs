@@ -18,6 +18,7 @@ pub mod memory;
 pub mod names;
 pub mod pattern;
 pub mod size;
+pub mod snapshot_pattern;
 pub mod words;
 
 pub use arch::Architecture;

@@ -1,19 +1,33 @@
-//! Copies of custom volumes (`source.type: copy`) and moves to another pool.
+//! Copies of custom volumes (`source.type: copy`) with their snapshots, refreshing a copy, and moves to another pool.
 
 use std::sync::Arc;
 
 use lxd_api::storage_volume::StorageVolumesPost;
 use lxd_auth::Permit;
-use lxd_storage::{Content, VolumeKind, fill_with, tree};
-use lxd_sys::Dir;
+use lxd_db::storage_volumes;
+use lxd_storage::{Content, Origin, Pool, VolumeKind, transfer};
 use lxd_task::OperationSpec;
 use lxd_task::operation::Operation;
-use lxd_types::names::ProjectName;
-use lxd_types::{Error, Result};
+use lxd_types::names::{ProjectName, SnapshotName};
+use lxd_types::{Error, Kind, Result};
 
-use super::create::{self, CreateVolume};
-use super::{VolumeKey, find};
-use crate::SharedCore;
+use super::create::{self, CreateVolume, Make};
+use super::snapshots::{self, SnapshotKey};
+use super::{Found, VolumeKey, busy, find};
+use crate::journal::Log;
+use crate::{SharedCore, Undo};
+
+/// What is copied, and how.
+#[derive(Clone, Debug)]
+struct Source {
+    volume: VolumeKey,
+    /// A snapshot instead of the volume.
+    snapshot: Option<SnapshotName>,
+    /// Without the snapshots.
+    volume_only: bool,
+    /// Into a volume that is there already.
+    refresh: bool,
+}
 
 /// Starts to copy a volume of this server; the answer is the operation.
 ///
@@ -25,14 +39,14 @@ pub async fn copy(
     request: CreateVolume,
     post: &StorageVolumesPost,
 ) -> Result<Arc<Operation>> {
-    let source = source_key(permit, &request, post)?;
+    let source = source(permit, &request, post)?;
     let spec = OperationSpec::task("Copying storage volume", permit.project().as_str())
         .by(permit.caller().requestor());
     let (work, permit) = (core.clone(), permit.clone());
     Ok(core.operations.spawn(spec, move |_| async move { run(&work, &permit, &source, request).await }))
 }
 
-fn source_key(permit: &Permit, request: &CreateVolume, post: &StorageVolumesPost) -> Result<VolumeKey> {
+fn source(permit: &Permit, request: &CreateVolume, post: &StorageVolumesPost) -> Result<Source> {
     let from = &post.source;
     if from.name.is_empty() {
         return Err(Error::bad_request("No source volume name supplied"));
@@ -44,30 +58,105 @@ fn source_key(permit: &Permit, request: &CreateVolume, post: &StorageVolumesPost
         return Err(Error::not_found("Storage pool volume not found"));
     }
     let pool = if from.pool.is_empty() { request.pool.clone() } else { from.pool.parse()? };
-    Ok(VolumeKey { pool, kind: VolumeKind::Custom, project, name: from.name.parse()? })
+    let (name, snapshot) = match from.name.split_once('/') {
+        Some((name, snapshot)) => (name, Some(snapshot.parse()?)),
+        None => (from.name.as_str(), None),
+    };
+    let volume = VolumeKey { pool, kind: VolumeKind::Custom, project, name: name.parse()? };
+    // A snapshot has none of its own.
+    let volume_only = from.volume_only || snapshot.is_some();
+    Ok(Source { volume, snapshot, volume_only, refresh: from.refresh })
+}
+
+/// The rows and the pool of what is copied.
+struct Opened {
+    found: Found,
+    origin: Origin,
+    pool: Arc<dyn Pool>,
+    snapshots: Vec<storage_volumes::Snapshot>,
+}
+
+async fn open(core: &SharedCore, source: &Source) -> Result<Opened> {
+    let wanted = source.clone();
+    let (found, snapshots) = core
+        .db
+        .read(move |tx| {
+            let found = find(tx, &wanted.volume)?;
+            if let Some(name) = &wanted.snapshot {
+                storage_volumes::get_snapshot(tx, found.row.id, name.as_str())?;
+            }
+            let snapshots =
+                if wanted.volume_only { Vec::new() } else { storage_volumes::snapshots(tx, found.row.id)? };
+            Ok((found, snapshots))
+        })
+        .await?;
+    let volume = found.volume()?;
+    let origin = match &source.snapshot {
+        Some(name) => Origin::Snapshot(volume.snapshot(name)),
+        None => Origin::Volume(volume),
+    };
+    let pool = crate::storage_pools::open_row(core, &found.pool)?;
+    Ok(Opened { found, origin, pool, snapshots })
 }
 
 /// Makes the copy; keys that are not given are those of the source.
-async fn run(core: &SharedCore, permit: &Permit, from: &VolumeKey, mut request: CreateVolume) -> Result<()> {
-    let wanted = from.clone();
-    let found = core.db.read(move |tx| find(tx, &wanted)).await?;
-    let volume = found.volume()?;
-    if volume.content == Content::Block {
-        return Err(Error::not_implemented("Copying block volumes is not supported yet"));
+async fn run(core: &SharedCore, permit: &Permit, source: &Source, mut request: CreateVolume) -> Result<()> {
+    let target = request.key(permit.project());
+    if target == source.volume && source.snapshot.is_none() {
+        return Err(super::taken());
     }
+    // Neither its content nor its snapshots may change while they are read.
+    let _gate = core.gates.enter(source.volume.gate(), "copy").map_err(busy)?;
+    let opened = open(core, source).await?;
+    if source.refresh {
+        let wanted = target.clone();
+        match core.db.read(move |tx| find(tx, &wanted)).await {
+            Ok(there) => return refresh(core, &opened, &target, there).await,
+            Err(error) if error.kind() == Kind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    request.content = opened.origin.volume().content;
     if request.config.is_empty() {
-        request.config =
-            found.row.config.into_iter().filter(|(key, _)| !key.starts_with("volatile.")).collect();
+        let own = opened.found.row.config.iter().filter(|(key, _)| !key.starts_with("volatile.idmap"));
+        request.config = own.map(|(key, value)| (key.clone(), value.clone())).collect();
     }
     if request.description.is_empty() {
-        request.description = found.row.description;
+        request.description = opened.found.row.description;
     }
-    let source = crate::storage_pools::open_row(core, &found.pool)?.mount(&volume).await?.dir;
-    let fill = fill_with(move |target: Arc<Dir>| async move {
-        let copied = tokio::task::spawn_blocking(move || tree::copy(&source, &target).map(drop)).await;
-        copied.map_err(|panic| Error::internal(format!("Failed to copy the volume: {panic}")))?
-    });
-    create::run(core, permit, &request, Some(fill)).await
+    let make = Make::Copy { pool: opened.pool, origin: opened.origin, snapshots: opened.snapshots };
+    create::run(core, permit, &request, make).await
+}
+
+/// Brings an earlier copy up to date: snapshots that the source has no more go, missing ones come, and of the content
+/// what differs is written.
+async fn refresh(core: &SharedCore, from: &Opened, target: &VolumeKey, there: Found) -> Result<()> {
+    let _gate = core.gates.enter(target.gate(), "refresh").map_err(busy)?;
+    let to = there.volume()?;
+    if to.content != from.origin.volume().content {
+        return Err(Error::bad_request(format!("Volume \"{}\" holds content of another type", target.name)));
+    }
+    let pool = crate::storage_pools::open_row(core, &there.pool)?;
+    let id = there.row.id;
+    let present = core.db.read(move |tx| storage_volumes::snapshots(tx, id)).await?;
+    for old in present.iter().filter(|old| from.snapshots.iter().all(|wanted| wanted.name != old.name)) {
+        let key = SnapshotKey { volume: target.clone(), name: old.name.parse()? };
+        snapshots::remove(core, &key).await?;
+    }
+    for new in from.snapshots.iter().filter(|new| present.iter().all(|old| old.name != new.name)) {
+        let snapshot = to.snapshot(&new.name.parse()?);
+        let origin = Origin::Snapshot(from.origin.volume().snapshot(&snapshot.name));
+        transfer::refresh(&from.pool, &origin, &pool, &to, &[]).await?;
+        core.undoable(async |undo: &mut Log| {
+            let step = Undo::ForgetVolumeSnapshot { pool: target.pool.clone(), snapshot: snapshot.clone() };
+            undo.push(step).await?;
+            let row = new.clone();
+            core.db.write(move |tx| create::insert_snapshot(tx, id, &row)).await?;
+            pool.create_snapshot(&snapshot).await
+        })
+        .await?;
+    }
+    transfer::refresh(&from.pool, &from.origin, &pool, &to, &[]).await
 }
 
 /// Starts to move a volume to another pool, perhaps under another name; the answer is the operation.
@@ -97,14 +186,15 @@ pub async fn move_to_pool(
         )));
     }
     let row = found.row.clone();
-    if !core.db.read(move |tx| lxd_db::storage_volumes::used_by(tx, &row)).await?.is_empty() {
+    if !core.db.read(move |tx| storage_volumes::used_by(tx, &row)).await?.is_empty() {
         return Err(Error::bad_request("The storage volume is still in use"));
     }
     let spec = OperationSpec::task("Moving storage volume", permit.project().as_str())
         .by(permit.caller().requestor());
     let (work, permit) = (core.clone(), permit.clone());
+    let source = Source { volume: key.clone(), snapshot: None, volume_only: false, refresh: false };
     Ok(core.operations.spawn(spec, move |_| async move {
-        run(&work, &permit, &key, request).await?;
+        run(&work, &permit, &source, request).await?;
         super::delete(&work, &permit, key).await
     }))
 }

@@ -1,9 +1,11 @@
 //! `POST /1.0/storage-pools/{pool}/volumes[/custom]`: a new, empty custom volume.
 
+use std::sync::Arc;
+
 use lxd_api::storage_volume::StorageVolumesPost;
 use lxd_auth::Permit;
 use lxd_db::{Tx, nodes, projects, storage_pools, storage_volumes};
-use lxd_storage::{Content, VolumeKind, VolumeRef, config, driver_by_name};
+use lxd_storage::{Content, Origin, Pool, Quota, VolumeKind, VolumeRef, config, driver_by_name, transfer};
 use lxd_types::names::{PoolName, ProjectName, VolumeName};
 use lxd_types::{Config, Error, Kind, Result};
 
@@ -81,15 +83,40 @@ pub(super) struct Plan {
 /// No such pool, the name is taken, wrong keys.
 pub async fn create(core: &SharedCore, permit: &Permit, request: CreateVolume) -> Result<()> {
     let (work, permit) = (core.clone(), permit.clone());
-    core.run("create storage volume", async move { run(&work, &permit, &request, None).await }).await
+    let make = async move { run(&work, &permit, &request, Make::Empty).await };
+    core.run("create storage volume", make).await
 }
 
-/// The making, inside the volume's gate; a filler puts something into it.
+/// What a new volume begins with.
+pub(super) enum Make {
+    /// Nothing.
+    Empty,
+    /// What another volume or a snapshot has.
+    Copy {
+        /// The pool of that.
+        pool: Arc<dyn Pool>,
+        /// That.
+        origin: Origin,
+        /// The snapshots that come along, in the order of their making.
+        snapshots: Vec<storage_volumes::Snapshot>,
+    },
+}
+
+impl Make {
+    fn snapshots(&self) -> Vec<storage_volumes::Snapshot> {
+        match self {
+            Self::Empty => Vec::new(),
+            Self::Copy { snapshots, .. } => snapshots.clone(),
+        }
+    }
+}
+
+/// The making, inside the volume's gate.
 pub(super) async fn run(
     core: &SharedCore,
     permit: &Permit,
     request: &CreateVolume,
-    fill: Option<lxd_storage::Filler>,
+    make: Make,
 ) -> Result<()> {
     let key = request.key(permit.project());
     let _gate = core.gates.enter(key.gate(), "create").map_err(|_| taken())?;
@@ -103,18 +130,41 @@ pub(super) async fn run(
     core.undoable(async |undo: &mut Log| {
         undo.push(Undo::ForgetVolume { pool: key.pool.clone(), volume: plan.volume.clone() }).await?;
         let (wanted, place) = (request.clone(), key.clone());
+        let snapshots = make.snapshots();
         // Facts may have changed since the first look: plan again in the transaction that decides.
         core.db
             .write(move |tx| {
-                storage_volumes::insert(tx, &self::plan(tx, &place, &wanted)?.row).map_err(conflict)
+                let row = self::plan(tx, &place, &wanted)?.row;
+                let id = storage_volumes::insert(tx, &row).map_err(conflict)?;
+                snapshots.iter().try_for_each(|snapshot| insert_snapshot(tx, id, snapshot))
             })
             .await?;
-        pool.create(&plan.volume, plan.size, fill).await
+        put(&pool, &plan, make).await
     })
     .await?;
     let event = Lifecycle::new("storage-volume-created", key.url()).in_project(&key.project);
     core.tell(permit.caller(), event.with("type", key.kind.as_str()));
     Ok(())
+}
+
+/// Makes the volume in its pool.
+async fn put(pool: &Arc<dyn Pool>, plan: &Plan, make: Make) -> Result<()> {
+    let (from, origin, snapshots) = match make {
+        Make::Empty => return pool.create(&plan.volume, plan.size, None).await,
+        Make::Copy { pool, origin, snapshots } => (pool, origin, snapshots),
+    };
+    let names = snapshots.iter().map(|snapshot| Ok(snapshot.name.parse()?)).collect::<Result<Vec<_>>>()?;
+    transfer::copy(&from, &origin, pool, &plan.volume, &names).await?;
+    if plan.size.is_some() && pool.resize(&plan.volume, plan.size).await? == Quota::NotEnforced {
+        tracing::warn!(volume = %plan.volume, "The size is recorded, but this storage pool cannot enforce it");
+    }
+    Ok(())
+}
+
+/// Adds the row of a snapshot that came with its volume.
+pub(super) fn insert_snapshot(tx: &Tx<'_>, volume: i64, row: &storage_volumes::Snapshot) -> Result<()> {
+    storage_volumes::insert_snapshot(tx, volume, &row.name, &row.description, row.expiry, &row.config)
+        .map(drop)
 }
 
 fn conflict(error: Error) -> Error {
@@ -165,12 +215,7 @@ pub async fn undo_create(core: &Core, pool: &PoolName, volume: &VolumeRef) -> Re
         Err(error) if error.kind() != Kind::NotFound => return Err(error),
         _ => {}
     }
-    let key = VolumeKey {
-        pool: pool.clone(),
-        kind: volume.kind,
-        project: volume.project.clone(),
-        name: volume.name.clone(),
-    };
+    let key = VolumeKey::of(pool, volume);
     core.db
         .write(move |tx| match find(tx, &key) {
             Ok(found) => storage_volumes::delete(tx, found.row.id),

@@ -64,12 +64,7 @@ pub(super) async fn remove(core: &SharedCore, key: &VolumeKey) -> Result<()> {
 /// # Errors
 /// The pool is not there, files cannot be removed.
 pub async fn remove_leftover(core: &Core, pool: &PoolName, volume: &VolumeRef) -> Result<()> {
-    let key = VolumeKey {
-        pool: pool.clone(),
-        kind: volume.kind,
-        project: volume.project.clone(),
-        name: volume.name.clone(),
-    };
+    let key = VolumeKey::of(pool, volume);
     match core.db.read(move |tx| find(tx, &key)).await {
         Ok(_) => return Ok(()),
         Err(error) if error.kind() != Kind::NotFound => return Err(error),

@@ -50,13 +50,35 @@ fn of_kind(
         kind: Some(kind.number()),
     };
     let rows = storage_volumes::list(tx, filter)?;
-    rows.into_iter()
-        .map(|row| {
-            let url = format!("{}/volumes/{kind}/{}", crate::storage_pools::url(&pool.name), row.name);
-            let owner: ProjectName = row.project.parse()?;
-            Ok(Listed { url: with_project(&url, &owner), volume: view(tx, caller, row)? })
-        })
-        .collect()
+    let mut listed = Vec::new();
+    for row in rows {
+        let url = format!("{}/volumes/{kind}/{}", crate::storage_pools::url(&pool.name), row.name);
+        let owner: ProjectName = row.project.parse()?;
+        let mut snapshots = storage_volumes::snapshots(tx, row.id)?;
+        snapshots.sort_by(|a, b| a.name.cmp(&b.name));
+        let volume = view(tx, caller, row)?;
+        let snapshots = snapshots.into_iter().map(|snapshot| Listed {
+            url: with_project(&format!("{url}/snapshots/{}", snapshot.name), &owner),
+            volume: snapshot_view(&volume, snapshot),
+        });
+        let snapshots: Vec<Listed> = snapshots.collect();
+        listed.push(Listed { url: with_project(&url, &owner), volume });
+        listed.extend(snapshots);
+    }
+    Ok(listed)
+}
+
+/// A snapshot as lists of volumes show it.
+fn snapshot_view(of: &StorageVolume, snapshot: storage_volumes::Snapshot) -> StorageVolume {
+    // That of an instance is used by the instance.
+    let users = if of.kind == VolumeKind::Custom.as_str() { Vec::new() } else { of.used_by.clone() };
+    StorageVolume {
+        name: format!("{}/{}", of.name, snapshot.name),
+        description: snapshot.description,
+        config: snapshot.config,
+        used_by: users,
+        ..of.clone()
+    }
 }
 
 /// One volume.

@@ -5,6 +5,7 @@ mod create;
 mod delete;
 mod get;
 mod rename;
+pub mod snapshots;
 mod update;
 
 use lxd_auth::Permit;
@@ -48,6 +49,16 @@ impl VolumeKey {
             project: permit.project().clone(),
             name: name.parse().map_err(|_| not_found())?,
         })
+    }
+
+    /// What the database calls a volume of a driver.
+    fn of(pool: &PoolName, volume: &VolumeRef) -> Self {
+        Self {
+            pool: pool.clone(),
+            kind: volume.kind,
+            project: volume.project.clone(),
+            name: volume.name.clone(),
+        }
     }
 
     /// The URL without project.

@@ -131,12 +131,7 @@ fn renamed(mut devices: Devices, old: &VolumeKey, new: &VolumeKey) -> Devices {
 /// # Errors
 /// The pool is not there, files cannot be renamed.
 pub async fn undo_rename(core: &Core, pool: &PoolName, volume: &VolumeRef, name: &VolumeName) -> Result<()> {
-    let key = VolumeKey {
-        pool: pool.clone(),
-        kind: volume.kind,
-        project: volume.project.clone(),
-        name: volume.name.clone(),
-    };
+    let key = VolumeKey::of(pool, volume);
     match core.db.read(move |tx| find(tx, &key)).await {
         Ok(_) => {}
         // The row has the new name: the rename was complete.

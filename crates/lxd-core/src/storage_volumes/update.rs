@@ -4,7 +4,7 @@ use lxd_api::storage_volume::StorageVolumePut;
 use lxd_auth::Permit;
 use lxd_db::{Config, storage_volumes};
 use lxd_storage::{config, driver_by_name};
-use lxd_types::{ConfigExt, Error, Result};
+use lxd_types::{ConfigExt, Result};
 
 use super::{VolumeKey, find};
 use crate::SharedCore;
@@ -15,12 +15,18 @@ use crate::lifecycle::Lifecycle;
 /// # Errors
 /// Unknown keys, wrong values.
 pub async fn update(core: &SharedCore, permit: &Permit, key: VolumeKey, put: StorageVolumePut) -> Result<()> {
-    if !put.restore.is_empty() {
-        // No volume has snapshots yet; the reference's answer, status included.
-        return Err(Error::internal("Snapshot not found"));
-    }
     let (work, permit) = (core.clone(), permit.clone());
-    core.run("update storage volume", async move { run(&work, &permit, &key, put).await }).await
+    core.run("update storage volume", async move {
+        if !put.restore.is_empty() {
+            super::snapshots::restore(&work, &permit, &key, &put.restore).await?;
+            // A restore alone leaves the keys as they are.
+            if put.config.is_empty() {
+                return Ok(());
+            }
+        }
+        run(&work, &permit, &key, put).await
+    })
+    .await
 }
 
 async fn run(core: &SharedCore, permit: &Permit, key: &VolumeKey, put: StorageVolumePut) -> Result<()> {

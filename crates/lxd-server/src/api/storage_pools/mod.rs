@@ -1,5 +1,6 @@
 //! `/1.0/storage-pools`.
 
+mod snapshots;
 mod volumes;
 
 use http::Method;
@@ -23,6 +24,7 @@ pub fn routes() -> Vec<Route> {
         route(Method::GET, "/1.0/storage-pools/{pool}/resources", Access::Trusted, "resources", resources),
     ];
     rows.extend(volumes::routes());
+    rows.extend(snapshots::routes());
     rows
 }
 

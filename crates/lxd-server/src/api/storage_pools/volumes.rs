@@ -15,7 +15,6 @@ const ALL: &str = "/1.0/storage-pools/{pool}/volumes";
 const KIND: &str = "/1.0/storage-pools/{pool}/volumes/{type}";
 const ONE: &str = "/1.0/storage-pools/{pool}/volumes/{type}/{name}";
 const STATE: &str = "/1.0/storage-pools/{pool}/volumes/{type}/{name}/state";
-const SNAPSHOTS: &str = "/1.0/storage-pools/{pool}/volumes/{type}/{name}/snapshots";
 
 /// Rows of the route table.
 pub fn routes() -> Vec<Route> {
@@ -31,7 +30,6 @@ pub fn routes() -> Vec<Route> {
         route(Method::POST, ONE, manage, "storage_api_volume_rename", post),
         route(Method::DELETE, ONE, manage, "storage", delete),
         route(Method::GET, STATE, view, "storage_volume_state", state),
-        route(Method::GET, SNAPSHOTS, view, "storage_api_volume_snapshots", snapshots),
     ]
 }
 
@@ -82,12 +80,6 @@ async fn get(cx: Ctx) -> Result<Reply> {
 
 async fn state(cx: Ctx) -> Result<Reply> {
     Reply::json(&storage_volumes::state(&cx.core, &key(&cx)?).await?)
-}
-
-/// Snapshots of volumes are not made yet: there are none.
-async fn snapshots(cx: Ctx) -> Result<Reply> {
-    storage_volumes::get(&cx.core, &cx.permit()?, &key(&cx)?).await?;
-    Reply::json(&[] as &[String])
 }
 
 async fn put(mut cx: Ctx) -> Result<Reply> {
