@@ -64,3 +64,72 @@ fn data_without_a_row_is_never_deleted() {
     assert_eq!(std::fs::read_to_string(orphan.join("file")).unwrap(), "precious");
     assert_eq!(daemon.get("/1.0/storage-pools/p1").metadata()["status"], "Created");
 }
+
+#[test]
+fn volume_snapshots_live_and_leave_nothing() {
+    let mut daemon = Daemon::start();
+    let before = World::of(&daemon);
+    for pool in ["p1", "p2"] {
+        daemon.ok("POST", "/1.0/storage-pools", &json!({"name": pool, "driver": "dir"}));
+    }
+    let volumes = "/1.0/storage-pools/p1/volumes/custom";
+    daemon.ok("POST", volumes, &json!({"name": "v1", "config": {"snapshots.expiry": "1d"}}));
+    let file = daemon.lxd_dir().join("storage-pools/p1/custom/default_v1/file");
+    std::fs::write(&file, "one").unwrap();
+    let snapshots = format!("{volumes}/v1/snapshots");
+    daemon.ok("POST", &snapshots, &json!({}));
+    daemon.ok("POST", &snapshots, &json!({"name": "named", "expires_at": "0001-01-01T00:00:00Z"}));
+    assert_eq!(
+        daemon.fails("POST", &snapshots, &json!({"name": "named"})),
+        "Snapshot \"named\" already in use"
+    );
+    assert!(daemon.fails("POST", &snapshots, &json!({"name": ".."})).contains("Invalid snapshot name"));
+    let expires = |name: &str| daemon.get(&format!("{snapshots}/{name}")).metadata()["expires_at"].clone();
+    assert_ne!(expires("snap0"), json!("0001-01-01T00:00:00Z"));
+    assert_eq!(expires("named"), json!("0001-01-01T00:00:00Z"));
+
+    std::fs::write(&file, "two").unwrap();
+    daemon.ok("PUT", &format!("{volumes}/v1"), &json!({"restore": "named"}));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "one");
+    assert_eq!(
+        daemon.get(&format!("{volumes}/v1")).metadata()["config"],
+        json!({"snapshots.expiry": "1d"}),
+        "a restore leaves the keys"
+    );
+    daemon.ok("POST", &format!("{snapshots}/snap0"), &json!({"name": "first"}));
+    assert_eq!(
+        daemon.get(&snapshots).metadata(),
+        json!([format!("{snapshots}/first"), format!("{snapshots}/named")])
+    );
+
+    // To another pool, with the snapshots, and once more after both have changed.
+    let copy = json!({"name": "v2", "source": {"type": "copy", "name": "v1", "pool": "p1"}});
+    let copies = "/1.0/storage-pools/p2/volumes/custom";
+    daemon.ok("POST", copies, &copy);
+    daemon.ok("DELETE", &format!("{snapshots}/first"), &json!({}));
+    std::fs::write(&file, "three").unwrap();
+    daemon.ok("POST", &snapshots, &json!({"name": "later"}));
+    let mut again = copy;
+    again["source"]["refresh"] = json!(true);
+    daemon.ok("POST", copies, &again);
+    let there = format!("{copies}/v2/snapshots");
+    assert_eq!(daemon.get(&there).metadata(), json!([format!("{there}/named"), format!("{there}/later")]));
+    let place = daemon.lxd_dir().join("storage-pools/p2");
+    assert_eq!(std::fs::read_to_string(place.join("custom/default_v2/file")).unwrap(), "three");
+    let old = place.join("custom-snapshots/default_v2/named/file");
+    assert_eq!(std::fs::read_to_string(old).unwrap(), "one");
+
+    // What is over goes by itself.
+    daemon.ok("PUT", &format!("{there}/named"), &json!({"expires_at": "2001-01-01T00:00:00Z"}));
+    daemon.stop();
+    daemon.launch();
+    lxd_testkit::wait_for("the expired snapshot to go", 20, || {
+        (daemon.get(&there).metadata() == json!([format!("{there}/later")])).then_some(())
+    });
+    daemon.ok("DELETE", &format!("{copies}/v2"), &json!({}));
+    daemon.ok("DELETE", &format!("{volumes}/v1"), &json!({}));
+    for pool in ["p1", "p2"] {
+        daemon.ok("DELETE", &format!("/1.0/storage-pools/{pool}"), &json!({}));
+    }
+    assert_eq!(before.difference(&World::of(&daemon)), Vec::<String>::new());
+}

@@ -9,7 +9,7 @@ use lxd_storage::{Content, Origin, Pool, VolumeKind, transfer};
 use lxd_task::OperationSpec;
 use lxd_task::operation::Operation;
 use lxd_types::names::{ProjectName, SnapshotName};
-use lxd_types::{Error, Kind, Result};
+use lxd_types::{Config, Error, Kind, Result};
 
 use super::create::{self, CreateVolume, Make};
 use super::snapshots::{self, SnapshotKey};
@@ -70,7 +70,9 @@ fn source(permit: &Permit, request: &CreateVolume, post: &StorageVolumesPost) ->
 
 /// The rows and the pool of what is copied.
 struct Opened {
-    found: Found,
+    /// Description and keys of what is copied.
+    description: String,
+    config: Config,
     origin: Origin,
     pool: Arc<dyn Pool>,
     snapshots: Vec<storage_volumes::Snapshot>,
@@ -78,16 +80,20 @@ struct Opened {
 
 async fn open(core: &SharedCore, source: &Source) -> Result<Opened> {
     let wanted = source.clone();
-    let (found, snapshots) = core
+    let (found, snapshots, description, config) = core
         .db
         .read(move |tx| {
             let found = find(tx, &wanted.volume)?;
-            if let Some(name) = &wanted.snapshot {
-                storage_volumes::get_snapshot(tx, found.row.id, name.as_str())?;
-            }
+            let (description, config) = match &wanted.snapshot {
+                None => (found.row.description.clone(), found.row.config.clone()),
+                Some(name) => {
+                    let row = storage_volumes::get_snapshot(tx, found.row.id, name.as_str())?;
+                    (row.description, row.config)
+                }
+            };
             let snapshots =
                 if wanted.volume_only { Vec::new() } else { storage_volumes::snapshots(tx, found.row.id)? };
-            Ok((found, snapshots))
+            Ok((found, snapshots, description, config))
         })
         .await?;
     let volume = found.volume()?;
@@ -96,7 +102,7 @@ async fn open(core: &SharedCore, source: &Source) -> Result<Opened> {
         None => Origin::Volume(volume),
     };
     let pool = crate::storage_pools::open_row(core, &found.pool)?;
-    Ok(Opened { found, origin, pool, snapshots })
+    Ok(Opened { description, config, origin, pool, snapshots })
 }
 
 /// Makes the copy; keys that are not given are those of the source.
@@ -118,11 +124,11 @@ async fn run(core: &SharedCore, permit: &Permit, source: &Source, mut request: C
     }
     request.content = opened.origin.volume().content;
     if request.config.is_empty() {
-        let own = opened.found.row.config.iter().filter(|(key, _)| !key.starts_with("volatile.idmap"));
-        request.config = own.map(|(key, value)| (key.clone(), value.clone())).collect();
+        request.config =
+            opened.config.into_iter().filter(|(key, _)| !key.starts_with("volatile.idmap")).collect();
     }
     if request.description.is_empty() {
-        request.description = opened.found.row.description;
+        request.description = opened.description;
     }
     let make = Make::Copy { pool: opened.pool, origin: opened.origin, snapshots: opened.snapshots };
     create::run(core, permit, &request, make).await

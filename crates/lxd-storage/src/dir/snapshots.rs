@@ -93,7 +93,7 @@ impl Snapshots for DirPool {
 fn make(root: &Dir, source: &Dir, snapshot: &SnapshotRef) -> Result<()> {
     let folder = snapshot.volume.snapshots_path();
     let failed = |error| io_error(error, format!("Failed to create snapshot \"{snapshot}\""));
-    match root.mkdir(&folder, 0o711) {
+    match root.mkdir(&folder, 0o700) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
         _ => {}
     }
