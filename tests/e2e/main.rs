@@ -2,6 +2,7 @@
 //! from outside. One file per area; each test has a daemon and a network namespace of its own.
 
 mod clients;
+mod copies;
 mod devlxd;
 mod faults;
 mod images;
@@ -9,5 +10,6 @@ mod instances;
 mod kill;
 mod networks;
 mod server;
+mod snapshots;
 mod storage;
 mod world;

@@ -299,8 +299,9 @@ pub struct InstanceSnapshotPut {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct InstanceSnapshotsPost {
-    /// When the snapshot expires (gets auto-deleted).
-    pub expires_at: Timestamp,
+    /// When the snapshot expires (gets auto-deleted); missing: as the instance's configuration says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
     /// Snapshot name.
     pub name: String,
     /// Whether the snapshot should include runtime state.

@@ -9,13 +9,14 @@ use lxd_task::background::{Nudge, Task, spawn};
 use lxd_types::Result;
 
 use crate::Core;
+use crate::instances::snapshots::{expire, schedule};
 use crate::storage_volumes::snapshots;
-
-/// One minute.
-const MINUTE: Duration = Duration::from_secs(60);
 
 /// One hour.
 const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// One minute.
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// How long a `backup.yaml` may be older than the database.
 const BACKUP_YAML: Duration = Duration::from_secs(5);
@@ -31,6 +32,7 @@ const TASKS: &[Task<Core>] = &[
         every: BACKUP_YAML,
         run: |core| Box::pin(renew_backup_yaml(core)),
     },
+    Task { name: "scheduled snapshots", every: MINUTE, run: |core| Box::pin(instance_snapshots(core)) },
     Task { name: "removal of resolved warnings", every: HOUR, run: |core| Box::pin(prune_warnings(core)) },
     Task {
         name: "expired volume snapshots",
@@ -92,5 +94,12 @@ async fn prune_warnings(core: Arc<Core>) {
 async fn renew_backup_yaml(core: Arc<Core>) {
     if let Err(error) = crate::instances::backup_yaml::renew(&core).await {
         tracing::error!(error = error.chain(), "Failed to renew backup.yaml");
+    }
+}
+
+async fn instance_snapshots(core: Arc<Core>) {
+    let (taken, removed) = (schedule::run(&core).await, expire::run(&core).await);
+    if let Err(error) = taken.and(removed) {
+        tracing::error!(error = error.chain(), "Failed to look for scheduled and expired snapshots");
     }
 }

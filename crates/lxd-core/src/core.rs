@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::faults::Faults;
 use crate::instances::guest::GuestEvents;
+use crate::instances::snapshots::schedule::Seen;
 use crate::instances::{HostIds, Runtime};
 use crate::journal::Journal;
 use crate::server::Server;
@@ -58,6 +59,8 @@ pub struct Core {
     pub guests: GuestEvents,
     /// Gates of instances, by `project/name`.
     pub gates: Gates,
+    /// Up to when schedules of snapshots were looked at.
+    pub schedule_seen: Seen,
     /// Held while a `backup.yaml` is written, and by whoever removes or renames a volume of an instance.
     pub backup_files: tokio::sync::Mutex<()>,
     /// What runs on this member.
@@ -127,6 +130,7 @@ impl Core {
             events,
             guests: GuestEvents::default(),
             gates: Gates::default(),
+            schedule_seen: Seen::default(),
             backup_files: tokio::sync::Mutex::default(),
             runtime: Runtime::default(),
             runner,

@@ -1,6 +1,7 @@
 //! What an interrupted use case left to undo: one variant per kind of leftover, one idempotent `undo`.
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use lxd_storage::{SnapshotRef, VolumeRef};
 use lxd_task::journal::Undoer;
 use lxd_types::Result;
@@ -10,6 +11,7 @@ use lxd_types::names::{
 use serde::{Deserialize, Serialize};
 
 use crate::Core;
+use crate::instances::snapshots::{self, SnapshotKey};
 use crate::instances::{self, InstanceKey};
 
 /// One undo step, as it stands in the journal. Variants are never renamed: a newer release must be able to
@@ -49,6 +51,68 @@ pub enum Undo {
         old: InstanceName,
         /// The name after.
         new: InstanceName,
+    },
+    /// Lets the processes of an instance go on that stood still while it was copied.
+    Thaw {
+        /// Its project.
+        project: ProjectName,
+        /// Its name.
+        name: InstanceName,
+    },
+    /// Removes the volume of an instance from the pool that the database does not name, after a move.
+    MoveToPool {
+        /// Its project.
+        project: ProjectName,
+        /// Its name.
+        name: InstanceName,
+        /// The pool before.
+        from: String,
+        /// The pool after.
+        to: String,
+    },
+    /// Removes a snapshot of an instance whose making did not end.
+    CreateSnapshot {
+        /// Its project.
+        project: ProjectName,
+        /// The instance.
+        instance: InstanceName,
+        /// The snapshot.
+        name: SnapshotName,
+        /// When it was made: another one of that name is left alone.
+        created: DateTime<Utc>,
+        /// The instance's processes were stopped for it.
+        thaw: bool,
+    },
+    /// Goes on with the deletion of a snapshot whose rows are gone.
+    FinishDeleteSnapshot {
+        /// Its project.
+        project: ProjectName,
+        /// The instance.
+        instance: InstanceName,
+        /// The snapshot.
+        name: SnapshotName,
+        /// The pool of the instance.
+        pool: Option<String>,
+    },
+    /// Makes the files agree with the recorded name of a snapshot.
+    RenameSnapshot {
+        /// Its project.
+        project: ProjectName,
+        /// The instance.
+        instance: InstanceName,
+        /// The name before.
+        old: SnapshotName,
+        /// The name after.
+        new: SnapshotName,
+    },
+    /// Restores a snapshot (again), as files and rows may differ.
+    FinishRestore {
+        /// Its project.
+        project: ProjectName,
+        /// The instance.
+        instance: InstanceName,
+        /// The snapshot.
+        name: SnapshotName,
     },
     /// Makes the host agree with what is recorded of a network of this name.
     SettleNetwork {
@@ -136,6 +200,22 @@ impl Undoer<Undo> for Core {
                 let old = InstanceKey { project: project.clone(), name: old };
                 instances::undo::rename(&core, &old, &InstanceKey { project, name: new }).await
             }
+            Undo::Thaw { project, name } => instances::thaw(&core, &InstanceKey { project, name }).await,
+            Undo::MoveToPool { project, name, from, to } => {
+                instances::settle_pool(&core, &InstanceKey { project, name }, &from, &to).await
+            }
+            Undo::CreateSnapshot { project, instance, name, created, thaw } => {
+                snapshots::undo::create(&core, &snapshot(project, instance, &name), created, thaw).await
+            }
+            Undo::FinishDeleteSnapshot { project, instance, name, pool } => {
+                snapshots::undo::delete(&core, &snapshot(project, instance, &name), pool.as_deref()).await
+            }
+            Undo::RenameSnapshot { project, instance, old, new } => {
+                snapshots::undo::rename(&core, &snapshot(project, instance, &old), &new).await
+            }
+            Undo::FinishRestore { project, instance, name } => {
+                snapshots::finish_restore(&core, &snapshot(project, instance, &name)).await
+            }
             Undo::SettleNetwork { name } => crate::networks::settle(self, &name).await,
             Undo::StartInstance { project, name } => {
                 instances::undo::start(&core, &InstanceKey { project, name }).await
@@ -162,6 +242,10 @@ impl Undoer<Undo> for Core {
             }
         }
     }
+}
+
+fn snapshot(project: ProjectName, instance: InstanceName, name: &SnapshotName) -> SnapshotKey {
+    SnapshotKey { instance: InstanceKey { project, name: instance }, name: name.to_string() }
 }
 
 impl Core {

@@ -85,6 +85,8 @@ types! {
     CleanupFailed = 1005, Moderate, "Cleaning up after an interrupted operation failed";
     /// An instance did not start by itself.
     AutostartFailed = 1006, Moderate, "Failed to start an instance automatically";
+    /// A snapshot that a schedule asks for could not be made.
+    ScheduleFailed = 1008, Moderate, "Failed to create a scheduled snapshot";
     /// The network listener could not be opened.
     ListenerUnavailable = 1007, High, "Failed to listen on the network";
 }

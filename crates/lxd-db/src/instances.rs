@@ -373,6 +373,15 @@ pub fn set_keys(tx: &Tx<'_>, id: i64, keys: &BTreeMap<String, Option<String>>) -
     if keys.is_empty() { Ok(()) } else { mark_stale(tx, id) }
 }
 
+/// Changes the devices of an instance and nothing else.
+///
+/// # Errors
+/// A failure of the database.
+pub fn set_devices(tx: &Tx<'_>, id: i64, devices: &Devices) -> Result<()> {
+    DEVICES.replace(tx, id, devices)?;
+    mark_stale(tx, id)
+}
+
 /// Records the power state (`RUNNING`, `STOPPED`) that the instance has when the server starts again.
 ///
 /// # Errors

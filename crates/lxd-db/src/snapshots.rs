@@ -105,6 +105,26 @@ pub fn every(tx: &Tx<'_>) -> Result<HashMap<i64, Vec<Snapshot>>> {
     Ok(grouped)
 }
 
+/// Project, instance and name of the snapshots whose time is over.
+///
+/// # Errors
+/// A failure of the database.
+pub fn expired(tx: &Tx<'_>, now: DateTime<Utc>) -> Result<Vec<(String, String, String)>> {
+    let dated = tx.all(
+        "SELECT j.name, i.name, s.name, s.expiry_date FROM instances_snapshots AS s
+         JOIN instances AS i ON i.id = s.instance_id JOIN projects AS j ON j.id = i.project_id
+         WHERE s.expiry_date IS NOT NULL ORDER BY s.id",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, time::read_opt(row, 3)?)),
+    )?;
+    let over = |at: &Option<DateTime<Utc>>| at.is_some_and(|at| at <= now);
+    Ok(dated
+        .into_iter()
+        .filter(|row| over(&row.3))
+        .map(|(project, instance, name, _)| (project, instance, name))
+        .collect())
+}
+
 /// How many snapshots each instance has that has any, by the instance's id.
 ///
 /// # Errors
@@ -175,6 +195,15 @@ pub fn update(
     mark_stale(tx, snapshot.instance_id)
 }
 
+/// Changes the devices of a snapshot, as when its instance moves to another pool.
+///
+/// # Errors
+/// A failure of the database.
+pub fn set_devices(tx: &Tx<'_>, snapshot: &Snapshot, devices: &Devices) -> Result<()> {
+    DEVICES.replace(tx, snapshot.id, devices)?;
+    mark_stale(tx, snapshot.instance_id)
+}
+
 /// Gives a snapshot another name.
 ///
 /// # Errors
@@ -230,6 +259,8 @@ mod tests {
         assert_eq!((all[1].expiry, all[1].created), (Some(at), at));
         assert_eq!(all[0].devices, devices(&[("root", &[("type", "disk"), ("path", "/")])]));
         assert_eq!(db.read(every).await.unwrap()[&id], all);
+        let over = db.read(move |tx| expired(tx, at)).await.unwrap();
+        assert_eq!(over, [("default".to_owned(), "c1".to_owned(), "a".to_owned())]);
         assert_eq!(db.read(counts).await.unwrap()[&id], 2);
         let a = all[1].clone();
         db.write(move |tx| {

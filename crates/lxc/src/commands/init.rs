@@ -144,7 +144,7 @@ fn profiles(matches: &Matches, request: &mut InstancesPost) {
 }
 
 /// The name that the server chose, from the operation's resources.
-fn made_name(operation: &lxd_api::operation::Operation) -> Option<String> {
+pub fn made_name(operation: &lxd_api::operation::Operation) -> Option<String> {
     let url =
         operation.resources.get("instances").or_else(|| operation.resources.get("containers"))?.first()?;
     url.split('?').next()?.rsplit('/').next().map(str::to_owned)

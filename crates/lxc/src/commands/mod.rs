@@ -6,6 +6,7 @@ mod attach;
 mod completion;
 mod config;
 mod console;
+mod copy;
 mod delete;
 mod device;
 mod entity;
@@ -22,6 +23,7 @@ mod list_filter;
 mod manpage;
 mod monitor;
 mod monitor_pretty;
+mod move_;
 mod network;
 mod operation;
 mod pause;
@@ -30,6 +32,8 @@ mod query;
 mod remote;
 mod rename;
 mod restart;
+mod restore;
+mod snapshot;
 mod start;
 mod stop;
 mod storage;
@@ -50,6 +54,7 @@ pub static ROOT: Spec = Spec {
         &config::SPEC,
         &delete::SPEC,
         &console::SPEC,
+        &copy::SPEC,
         &exec::SPEC,
         &file::SPEC,
         &image::SPEC,
@@ -59,6 +64,7 @@ pub static ROOT: Spec = Spec {
         &list::SPEC,
         &manpage::SPEC,
         &monitor::SPEC,
+        &move_::SPEC,
         &network::SPEC,
         &operation::SPEC,
         &pause::SPEC,
@@ -67,6 +73,8 @@ pub static ROOT: Spec = Spec {
         &remote::SPEC,
         &rename::SPEC,
         &restart::SPEC,
+        &restore::SPEC,
+        &snapshot::SPEC,
         &start::SPEC,
         &stop::SPEC,
         &storage::SPEC,

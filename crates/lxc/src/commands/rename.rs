@@ -14,11 +14,15 @@ pub static SPEC: Spec = Spec {
     args: "[<remote>:]<instance>[/<snapshot>] <instance>[/<snapshot>]",
     about: "Rename an instance or snapshot",
     count: (2, 2),
-    run: Some(|cx, matches| Box::pin(run(cx, matches))),
+    run: Some(|cx, matches| Box::pin(rename(cx, matches))),
     ..Spec::NEW
 };
 
-async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
+/// Renames the instance or snapshot of the first argument; also for `lxc move`.
+///
+/// # Errors
+/// The server's, or a wrong name.
+pub async fn rename(cx: &Cx, matches: &Matches) -> Result<()> {
     let target = cx.target(matches.arg(0))?;
     let new = matches.arg(1);
     let (path, name) = match target.name.split_once('/') {

@@ -3,7 +3,7 @@
 
 use lxd_api::profile::Profile;
 use lxd_api::storage_pool::StoragePool;
-use lxd_api::storage_volume::StorageVolume;
+use lxd_api::storage_volume::{StorageVolume, StorageVolumeSnapshot};
 use lxd_db::{Tx, instances, nodes, profiles, storage_pools, storage_volumes};
 use lxd_instance::backup_yaml::{BackupYaml, FILE_MODE, FILE_NAME};
 use lxd_storage::{VolumeKind, VolumeRef};
@@ -38,6 +38,14 @@ pub async fn renew(core: &SharedCore) -> Result<()> {
         return Ok(());
     }
     core.db.write(move |tx| instances::clear_stale(tx, &written)).await
+}
+
+/// Renews the file of an instance at once: before a snapshot, a copy or a backup.
+///
+/// # Errors
+/// It cannot be written.
+pub async fn renew_now(core: &SharedCore, id: i64) -> Result<()> {
+    renew_one(core, id).await
 }
 
 async fn renew_one(core: &SharedCore, id: i64) -> Result<()> {
@@ -82,6 +90,11 @@ fn load(tx: &Tx<'_>, id: i64) -> Result<Option<Content>> {
             ..StoragePool::default()
         }),
         profiles: of.into_iter().map(profile).collect(),
+        snapshots: super::snapshots::views(tx, &model)?,
+        volume_snapshots: storage_volumes::snapshots(tx, volume.id)?
+            .into_iter()
+            .map(volume_snapshot)
+            .collect(),
         volume: Some(StorageVolume {
             config: volume.config,
             description: volume.description,
@@ -92,9 +105,19 @@ fn load(tx: &Tx<'_>, id: i64) -> Result<Option<Content>> {
             project: volume.project,
             ..StorageVolume::default()
         }),
-        ..BackupYaml::default()
     };
     Ok(Some(Content { key: model.key, pool: pool.name, file }))
+}
+
+fn volume_snapshot(row: storage_volumes::Snapshot) -> StorageVolumeSnapshot {
+    StorageVolumeSnapshot {
+        description: row.description,
+        expires_at: row.expiry.map(Into::into).unwrap_or_default(),
+        name: row.name,
+        config: row.config,
+        content_type: "filesystem".to_owned(),
+        ..StorageVolumeSnapshot::default()
+    }
 }
 
 fn profile(row: profiles::Profile) -> Profile {

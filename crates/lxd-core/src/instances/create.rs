@@ -16,8 +16,8 @@ use lxd_types::{Config, Devices, Error, InstanceKind, Result};
 
 use super::devices::Owner;
 use super::rules;
-use super::source::Source;
-use super::{InstanceKey, idmap, volatile};
+use super::source::{Source, Wanted};
+use super::{InstanceKey, copy, idmap, volatile};
 use crate::journal::Log;
 use crate::lifecycle::Lifecycle;
 use crate::{SharedCore, Undo};
@@ -71,12 +71,22 @@ pub struct CreatePlan {
 pub async fn create(core: &SharedCore, permit: &Permit, post: InstancesPost) -> Result<Arc<Operation>> {
     let request = parse(core, permit, post).await?;
     let key = request.key.clone();
-    let spec = OperationSpec::task("Creating instance", key.project.as_str())
+    let mut spec = OperationSpec::task("Creating instance", key.project.as_str())
         .on("instances", key.url())
         .on("containers", format!("/1.0/containers/{}", key.name))
         .by(permit.caller().requestor());
+    if let Source::Copy(copy) = &request.source {
+        spec = spec.on("instances", copy.resource("instances")).on("containers", copy.resource("containers"));
+    }
     let (core, permit) = (core.clone(), permit.clone());
-    Ok(core.operations.clone().spawn(spec, move |op| async move { run(&core, &permit, &op, request).await }))
+    Ok(core.operations.clone().spawn(spec, move |op| async move {
+        match &request.source {
+            Source::Copy(copy) if copy.refresh && copy::exists(&core, &key).await? => {
+                copy::refresh(&core, &permit, &op, &key, copy).await
+            }
+            _ => run(&core, &permit, &op, request).await,
+        }
+    }))
 }
 
 /// Asks the host about the devices; the rules are applied again when the instance is recorded.
@@ -92,7 +102,11 @@ async fn check_host(core: &SharedCore, request: &CreateInstance) -> Result<()> {
 
 /// Checks form and references of the request.
 async fn parse(core: &SharedCore, permit: &Permit, post: InstancesPost) -> Result<CreateInstance> {
-    let source = Source::parse(&post.source)?;
+    let source = Source::parse(&post.source, permit.project())?;
+    let post = match &source {
+        Wanted::Copy(copy) => copy::complete(core, permit, copy, post).await?,
+        _ => post,
+    };
     let kind = rules::kind(&post.kind)?;
     let architecture = rules::architecture(&post.architecture)?;
     let name: InstanceName = if post.name.is_empty() { rules::random_name() } else { post.name.parse()? };
@@ -145,6 +159,11 @@ fn without_empty(config: Config) -> Config {
 async fn run(core: &SharedCore, permit: &Permit, op: &OpHandle, request: CreateInstance) -> Result<()> {
     let key = request.key.clone();
     let _gate = core.gates.enter(key.to_string(), "create")?;
+    let _source = match &request.source {
+        // One of the same name is told so by the database.
+        Source::Copy(copy) if copy.instance != key => Some(copy::hold(core, op, copy).await?),
+        _ => None,
+    };
     core.undoable(async |undo: &mut Log| {
         op.step("recording");
         let (project, name, uuid) = (key.project.clone(), key.name.clone(), request.uuid.clone());
@@ -152,7 +171,10 @@ async fn run(core: &SharedCore, permit: &Permit, op: &OpHandle, request: CreateI
         let plan = record(core, &request).await?;
         core.faults.point("instance recorded")?;
         op.step("creating the root volume");
-        fill(core, op, &request, &plan).await?;
+        match &request.source {
+            Source::Copy(copy) => copy::copy_files(core, undo, copy, &key, &plan).await?,
+            _ => fill(core, op, &request, &plan).await?,
+        }
         core.faults.point("root volume filled")?;
         super::files::prepare_directories(core, &key).await?;
         core.faults.point("directories made")
@@ -166,6 +188,9 @@ async fn run(core: &SharedCore, permit: &Permit, op: &OpHandle, request: CreateI
             .with("type", request.kind.name())
             .with("location", "none"),
     );
+    if matches!(request.source, Source::Copy(_)) {
+        copy::tell_snapshots(core, permit, &key).await;
+    }
     Ok(())
 }
 
@@ -178,8 +203,11 @@ async fn record(core: &SharedCore, request: &CreateInstance) -> Result<CreatePla
     core.db
         .write(move |tx| {
             let plan = plan_create(tx, &registry, &ids, &request)?;
-            instances::insert(tx, &plan.row).map_err(taken)?;
-            storage_volumes::insert(tx, &plan.volume)?;
+            let instance = instances::insert(tx, &plan.row).map_err(taken)?;
+            let volume = storage_volumes::insert(tx, &plan.volume)?;
+            if let Source::Copy(copy) = &request.source {
+                copy::record_snapshots(tx, copy, &plan, instance, volume)?;
+            }
             request.source.mark_used(tx, request.key.project.as_str(), plan.row.created)?;
             Ok(plan)
         })

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use lxd_db::snapshots;
 use lxd_sys::Dir;
 use lxd_types::error::Context;
 use lxd_types::{Error, Result};
@@ -39,6 +40,33 @@ pub async fn prepare_directories(core: &SharedCore, key: &InstanceKey) -> Result
     .context("Failed to prepare the instance's directories")
 }
 
+/// Makes `LXD_DIR/snapshots/NAME` lead to the snapshots of an instance, or removes it where there are none.
+///
+/// # Errors
+/// The data directory cannot be written.
+pub async fn link_snapshots(core: &SharedCore, key: &InstanceKey) -> Result<()> {
+    let name = key.storage_name();
+    let wanted = key.clone();
+    let any = core.db.read(move |tx| Ok(!snapshots::list(tx, super::load(tx, &wanted)?.row.id)?.is_empty()));
+    let any = match any.await {
+        Err(error) if error.kind() == lxd_types::Kind::NotFound => false,
+        other => other?,
+    };
+    let pool = super::pool_name(core, key).await?;
+    let folder = core.paths.storage_pools();
+    let target = pool.filter(|_| any).map(|pool| folder.join(pool).join("containers-snapshots").join(&name));
+    below(core, move |root| {
+        let links = root.open_dir("snapshots")?;
+        if links.read_link(&name).ok() == target {
+            return Ok(());
+        }
+        ignore(links.remove_file(&name), io::ErrorKind::NotFound)?;
+        target.map_or(Ok(()), |target| links.symlink(target, &name))
+    })
+    .await
+    .context("Failed to link the instance's snapshots")
+}
+
 /// Removes them again.
 ///
 /// # Errors
@@ -51,6 +79,7 @@ pub async fn remove_directories(core: &SharedCore, key: &InstanceKey) -> Result<
         }
         let profiles = root.open_dir("security/seccomp")?;
         ignore(profiles.remove_file(&name), io::ErrorKind::NotFound)?;
+        ignore(root.open_dir("snapshots")?.remove_file(&name), io::ErrorKind::NotFound)?;
         ignore(root.open_dir("containers")?.remove_file(&name), io::ErrorKind::NotFound)
     })
     .await
@@ -69,10 +98,12 @@ pub async fn rename_directories(core: &SharedCore, old: &InstanceKey, new: &Inst
             ignore(place.rename(&from, &to), io::ErrorKind::NotFound)?;
         }
         ignore(root.open_dir("security/seccomp")?.remove_file(&from), io::ErrorKind::NotFound)?;
+        ignore(root.open_dir("snapshots")?.remove_file(&from), io::ErrorKind::NotFound)?;
         ignore(root.open_dir("containers")?.remove_file(&from), io::ErrorKind::NotFound)
     })
     .await
     .context("Failed to rename the instance's directories")?;
+    link_snapshots(core, new).await?;
     prepare_directories(core, new).await
 }
 

@@ -1,7 +1,7 @@
 //! `recursion=2`: instances with their run-time state and snapshots.
 
 use futures_util::{StreamExt, stream};
-use lxd_api::instance::InstanceFull;
+use lxd_api::instance::{InstanceFull, InstanceSnapshot};
 use lxd_types::Result;
 
 use super::{Model, instance_view, state};
@@ -13,12 +13,22 @@ const WIDTH: usize = 8;
 /// Adds the run-time state to each. Stopped instances cost nothing; one that does not answer has no state.
 ///
 /// # Errors
-/// None at present.
+/// The database cannot be read.
 pub async fn full(core: &SharedCore, models: Vec<Model>) -> Result<Vec<InstanceFull>> {
-    Ok(stream::iter(models).map(|model| one(core, model)).buffered(WIDTH).collect().await)
+    let mut snapshots = super::snapshots::of_models(core, &models).await?;
+    let all = models.into_iter().map(|model| {
+        let snapshots = snapshots.remove(&model.row.id).unwrap_or_default();
+        (model, snapshots)
+    });
+    let all: Vec<_> = all.collect();
+    Ok(stream::iter(all)
+        .map(|(model, snapshots)| one(core, model, snapshots))
+        .buffered(WIDTH)
+        .collect()
+        .await)
 }
 
-async fn one(core: &SharedCore, model: Model) -> InstanceFull {
+async fn one(core: &SharedCore, model: Model, snapshots: Vec<InstanceSnapshot>) -> InstanceFull {
     let view = instance_view(&model, core.runtime.status(&model.key));
     let state = match state::of(core, &model).await {
         Ok(state) => Some(state),
@@ -46,6 +56,7 @@ async fn one(core: &SharedCore, model: Model) -> InstanceFull {
         kind: view.kind,
         project: view.project,
         state: state.unwrap_or_default(),
+        snapshots,
         ..InstanceFull::default()
     }
 }

@@ -29,8 +29,11 @@ pub async fn rename(
     let old = InstanceKey::new(permit.project(), name);
     let wanted = old.clone();
     let model = core.db.read(move |tx| load(tx, &wanted)).await?;
-    if post.migration || !post.pool.is_empty() {
-        return Err(Error::not_implemented("Moving instances is not supported yet; renaming is"));
+    if !post.pool.is_empty() {
+        return super::move_pool::move_to_pool(core, permit, model, post).await;
+    }
+    if post.migration {
+        return Err(Error::not_implemented("Moving instances to other servers is not supported yet"));
     }
     let new = InstanceKey::new(permit.project(), &post.name.parse()?);
     let (project_id, taken) = (model.row.project_id, new.name.to_string());
@@ -51,6 +54,17 @@ async fn run(core: &SharedCore, permit: &Permit, model: Model, new: InstanceKey)
     if core.runtime.is_running(&old) {
         return Err(Error::bad_request("Renaming of running instance not allowed"));
     }
+    rename_held(core, permit, model, new).await
+}
+
+/// The renaming for a caller that holds both gates; the instance does not run.
+pub(super) async fn rename_held(
+    core: &SharedCore,
+    permit: &Permit,
+    model: Model,
+    new: InstanceKey,
+) -> Result<()> {
+    let old = model.key.clone();
     core.undoable(async |undo: &mut Log| {
         undo.push(Undo::RenameInstance {
             project: old.project.clone(),

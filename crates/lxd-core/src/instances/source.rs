@@ -12,6 +12,7 @@ use lxd_types::arch::Architecture;
 use lxd_types::names::{Fingerprint, ProjectName};
 use lxd_types::{Config, Error, Result};
 
+use super::copy::CopyOf;
 use crate::SharedCore;
 
 /// The form of the request.
@@ -21,6 +22,8 @@ pub enum Wanted {
     Image(String),
     /// Nothing: an empty root file system.
     Empty,
+    /// Another instance, or one of its snapshots.
+    Copy(CopyOf),
 }
 
 /// A source that exists.
@@ -33,6 +36,8 @@ pub enum Source {
     },
     /// Nothing.
     Empty,
+    /// Another instance, or one of its snapshots.
+    Copy(CopyOf),
 }
 
 /// What the plan needs to know of the image.
@@ -49,8 +54,9 @@ impl Source {
     ///
     /// # Errors
     /// An unknown or unsupported type, or an image that is not named.
-    pub fn parse(source: &InstanceSource) -> Result<Wanted> {
+    pub fn parse(source: &InstanceSource, project: &ProjectName) -> Result<Wanted> {
         match source.kind.as_str() {
+            "copy" => CopyOf::parse(source, project).map(Wanted::Copy),
             "none" => Ok(Wanted::Empty),
             "image" if !source.server.is_empty() => {
                 Err(Error::not_implemented("Instances from images of other servers are not supported yet"))
@@ -61,7 +67,7 @@ impl Source {
             "image" => Err(Error::internal(
                 "Must specify one of alias, fingerprint or properties for init from image",
             )),
-            "copy" | "migration" => Err(Error::not_implemented(format!(
+            "migration" => Err(Error::not_implemented(format!(
                 "Instances from a source of type {:?} are not supported yet",
                 source.kind
             ))),
@@ -75,7 +81,7 @@ impl Source {
     /// It is gone.
     pub fn image_facts(&self, tx: &Tx<'_>, project_id: i64) -> Result<ImageFacts> {
         match self {
-            Self::Empty => Ok(ImageFacts::default()),
+            Self::Empty | Self::Copy(_) => Ok(ImageFacts::default()),
             Self::Image { fingerprint } => {
                 let image = images::get(tx, project_id, fingerprint.as_str(), false)?;
                 Ok(ImageFacts { properties: image.properties, architecture: image.architecture })
@@ -110,11 +116,11 @@ impl Source {
             .ok_or_else(|| Error::internal("The architecture of this host is unknown"))
     }
 
-    /// What fills the root volume.
+    /// What fills the root volume; a copy is filled by its pool.
     pub fn filler(&self, core: &SharedCore, op: &OpHandle) -> Filler {
         let core = core.clone();
         match self {
-            Self::Empty => fill_with(|dir: Arc<Dir>| async move { empty_root(dir).await }),
+            Self::Empty | Self::Copy(_) => fill_with(|dir: Arc<Dir>| async move { empty_root(dir).await }),
             Self::Image { fingerprint } => {
                 let (fingerprint, op) = (fingerprint.clone(), op.clone());
                 fill_with(move |dir: Arc<Dir>| async move {
@@ -131,7 +137,11 @@ impl Wanted {
     /// # Errors
     /// There is no such image.
     pub async fn resolve(self, core: &SharedCore, project: &ProjectName) -> Result<Source> {
-        let Self::Image(name) = self else { return Ok(Source::Empty) };
+        let name = match self {
+            Self::Image(name) => name,
+            Self::Empty => return Ok(Source::Empty),
+            Self::Copy(copy) => return Ok(Source::Copy(copy)),
+        };
         let project = project.to_string();
         let fingerprint = core
             .db

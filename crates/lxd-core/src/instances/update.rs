@@ -89,12 +89,14 @@ pub async fn put_fields(core: &SharedCore, permit: &Permit, name: &InstanceName)
 }
 
 /// What a change would record, and the devices that would hold then.
-struct UpdatePlan {
-    change: instances::Change,
+pub(super) struct UpdatePlan {
+    /// What would be recorded.
+    pub(super) change: instances::Change,
     devices: Devices,
 }
 
-fn plan_update(
+/// The plan of a change, from the facts of this transaction.
+pub(super) fn plan_update(
     tx: &Tx<'_>,
     registry: &lxd_device::Registry,
     ids: &Result<HostIds, String>,

@@ -16,5 +16,8 @@ pub fn new_instance(own: &mut Config, devices: &Devices, request: &CreateInstanc
         set("volatile.apply_template", "create".to_owned());
         set("volatile.base_image", fingerprint.to_string());
     }
+    if let Source::Copy(_) = &request.source {
+        set("volatile.apply_template", "copy".to_owned());
+    }
     crate::networks::nics::remember(own, &Devices::new(), devices);
 }

@@ -52,14 +52,14 @@ keys! {
         /// Cron expression (minute hour day-of-month month day-of-week), or a comma-separated list of the aliases
         /// @hourly, @daily, @midnight, @weekly, @monthly, @annually, @yearly, @startup and @never.
         SNAPSHOTS_SCHEDULE: Schedule =
-            Key::new("snapshots.schedule").passive().safe().not_yet().since("snapshot_scheduling"),
+            Key::new("snapshots.schedule").passive().safe().since("snapshot_scheduling"),
         /// Whether stopped instances are to be snapshotted automatically.
         SNAPSHOTS_SCHEDULE_STOPPED: bool = Key::new("snapshots.schedule.stopped")
-            .default("false").passive().safe().not_yet().since("snapshot_scheduling"),
+            .default("false").passive().safe().since("snapshot_scheduling"),
         /// Template of the name of scheduled and unnamed snapshots; %d stands for the next free number.
         SNAPSHOTS_PATTERN: String =
-            Key::new("snapshots.pattern").default("snap%d").passive().safe().not_yet().since("snapshot_scheduling"),
+            Key::new("snapshots.pattern").default("snap%d").passive().safe().since("snapshot_scheduling"),
         /// When snapshots are to be deleted (an expression like 1M 2H 3d 4w 5m 6y).
-        SNAPSHOTS_EXPIRY: Expiry = Key::new("snapshots.expiry").passive().safe().not_yet().since("snapshot_expiry"),
+        SNAPSHOTS_EXPIRY: Expiry = Key::new("snapshots.expiry").passive().safe().since("snapshot_expiry"),
     ]
 }

@@ -1,4 +1,4 @@
-//! Snapshots and backups: an instance has none as long as this server cannot make them.
+//! Backups: an instance has none as long as this server cannot make them.
 
 use lxd_core::instances;
 use lxd_types::{Error, Result};
@@ -9,12 +9,6 @@ use crate::{Ctx, Reply};
 pub async fn none(cx: Ctx) -> Result<Reply> {
     instances::get(&cx.core, &cx.permit()?, &cx.parse("name")?).await?;
     Reply::json(&[(); 0])
-}
-
-/// A snapshot cannot be made.
-pub async fn no_snapshot(cx: Ctx) -> Result<Reply> {
-    instances::get(&cx.core, &cx.permit()?, &cx.parse("name")?).await?;
-    Err(Error::not_implemented("Snapshots of instances are not supported yet"))
 }
 
 /// A backup cannot be made.

@@ -8,6 +8,7 @@ mod list;
 mod logs;
 mod metadata;
 mod one;
+mod snapshots;
 mod state;
 
 use http::Method;
@@ -18,6 +19,8 @@ use crate::ctx::Collection;
 use crate::routes::{Access, Route, route};
 use lxd_types::InstanceKind;
 
+const SNAPSHOTS: &str = "/1.0/instances/{name}/snapshots";
+const SNAPSHOT: &str = "/1.0/instances/{name}/snapshots/{snapshot}";
 const TEMPLATES: &str = "/1.0/instances/{name}/metadata/templates";
 
 /// Rows of the route table.
@@ -59,8 +62,13 @@ pub fn routes() -> Vec<Route> {
         route(Method::GET, "/1.0/instances/{name}/logs", view, "instances", logs::list),
         route(Method::GET, "/1.0/instances/{name}/logs/{file}", view, "instances", logs::get),
         route(Method::DELETE, "/1.0/instances/{name}/logs/{file}", operate, "instances", logs::delete),
-        route(Method::GET, "/1.0/instances/{name}/snapshots", view, "instances", later::none),
-        route(Method::POST, "/1.0/instances/{name}/snapshots", manage, "instances", later::no_snapshot),
+        route(Method::GET, SNAPSHOTS, view, "instances", snapshots::list),
+        route(Method::POST, SNAPSHOTS, manage, "instances", snapshots::create),
+        route(Method::GET, SNAPSHOT, view, "instances", snapshots::get),
+        route(Method::PUT, SNAPSHOT, manage, "snapshot_expiry", snapshots::put),
+        route(Method::PATCH, SNAPSHOT, manage, "snapshot_expiry", snapshots::patch),
+        route(Method::POST, SNAPSHOT, manage, "instances", snapshots::rename),
+        route(Method::DELETE, SNAPSHOT, manage, "instances", snapshots::delete),
         route(Method::GET, "/1.0/instances/{name}/state", view, "instances", state::get),
         route(Method::PUT, "/1.0/instances/{name}/state", operate, "instances", state::put),
     ]

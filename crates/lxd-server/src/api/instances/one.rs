@@ -3,7 +3,7 @@
 use lxd_api::instance::InstancePut;
 use lxd_core::instances::{self, put_view};
 use lxd_task::OperationSpec;
-use lxd_types::{Error, Kind, Result};
+use lxd_types::{Kind, Result};
 
 use crate::{Ctx, Reply, body};
 
@@ -24,7 +24,8 @@ pub async fn put(mut cx: Ctx) -> Result<Reply> {
     let (permit, name) = (cx.permit()?, cx.parse("name")?);
     cx.if_match(&instances::put_fields(&cx.core, &permit, &name).await?)?;
     if !put.restore.is_empty() {
-        return Err(Error::not_implemented("Snapshots are not supported yet"));
+        let operation = instances::snapshots::restore(&cx.core, &permit, &name, put).await?;
+        return Reply::operation(&operation);
     }
     instances::require_profiles(&cx.core, &permit, put.profiles.clone()).await?;
     let spec = OperationSpec::task("Updating instance", permit.project().as_str())
