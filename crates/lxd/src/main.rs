@@ -14,22 +14,30 @@ mod signals;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use lxd_types::Result;
+
+use cli::Asked;
 
 fn main() -> ExitCode {
     if let Some(status) = forward::to_helper() {
         return status;
     }
-    let cli = cli::Cli::parse_from(cli::arguments(std::env::args_os()));
-    let result = match cli.command {
-        None => daemon::run(&cli.daemon, &cli.global),
-        Some(command) => commands::run(command, &cli.global),
-    };
-    match result {
+    match cli::parse(std::env::args_os()).and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("Error: {}", error.chain());
             ExitCode::FAILURE
         }
+    }
+}
+
+fn run(asked: Asked) -> Result<()> {
+    let cli = match asked {
+        Asked::Print(text) => return commands::print(&text),
+        Asked::Run(cli) => cli,
+    };
+    match cli.command {
+        None => daemon::run(&cli.daemon, &cli.global),
+        Some(command) => commands::run(command),
     }
 }

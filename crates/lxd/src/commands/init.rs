@@ -8,7 +8,7 @@ mod facts;
 mod preseed;
 mod questions;
 
-use std::io::{Read, Write};
+use std::io::Read;
 
 use clap::Args;
 use lxd_client::Client;
@@ -18,6 +18,8 @@ use lxd_types::{Error, Result};
 use ask::Ask;
 use facts::Facts;
 use preseed::Preseed;
+
+use super::print;
 
 /// Flags of `lxd init`.
 #[derive(Args, Clone, Debug, Default)]
@@ -35,7 +37,7 @@ pub struct Init {
     #[arg(long, default_value = "", hide_default_value = true)]
     network_address: String,
     /// Port to bind LXD to (default: 8443)
-    #[arg(long, default_value_t = -1)]
+    #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
     network_port: i64,
     /// Pre-seed mode, expects YAML config from stdin
     #[arg(long)]
@@ -47,7 +49,7 @@ pub struct Init {
     #[arg(long, default_value = "", hide_default_value = true)]
     storage_create_device: String,
     /// Setup loop based storage with SIZE in GB
-    #[arg(long, default_value_t = -1)]
+    #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
     storage_create_loop: i64,
     /// Storage pool to use or create
     #[arg(long, default_value = "", hide_default_value = true)]
@@ -125,11 +127,6 @@ pub async fn run(flags: Init) -> Result<()> {
         }
     };
     apply::apply(&client, &preseed).await
-}
-
-fn print(text: &str) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("Failed to write")
 }
 
 #[cfg(test)]

@@ -8,12 +8,11 @@ mod table;
 mod waitready;
 
 use std::future::Future;
+use std::io::Write;
 
 use clap::Subcommand;
 use lxd_types::error::Context;
 use lxd_types::{Error, Result};
-
-use crate::cli::Globals;
 
 /// A command.
 #[derive(Clone, Debug, Subcommand)]
@@ -26,8 +25,7 @@ pub enum Command {
         If at least one of those is true, then a connection will be attempted to the\n\
         LXD socket which will cause a socket-activated LXD to be spawned.")]
     Activateifneeded,
-    /// Replaced by "lxd recover"
-    #[command(hide = true)]
+    /// Command has been replaced with "lxd recover"
     Import {
         /// Ignored
         #[arg(hide = true)]
@@ -51,7 +49,11 @@ pub enum Command {
     #[command(hide = true, long_about = sql::ABOUT)]
     Sql(sql::Sql),
     /// Show the server version
-    Version,
+    Version {
+        /// Print the release of this program
+        #[arg(long)]
+        build: bool,
+    },
     /// Wait for LXD to be ready to process requests
     #[command(long_about = "Wait for LXD to be ready to process requests\n\n\
         This command will block until LXD is reachable over its REST API and\n\
@@ -64,17 +66,15 @@ pub enum Command {
 ///
 /// # Errors
 /// As the command says.
-pub fn run(command: Command, _globals: &Globals) -> Result<()> {
+pub fn run(command: Command) -> Result<()> {
     match command {
         Command::Activateifneeded => wait(activateifneeded::run()),
         Command::Import { .. } => Err(Error::bad_request("Command has been replaced with \"lxd recover\"")),
         Command::Init(flags) => wait(init::run(*flags)),
         Command::Shutdown(flags) => wait(shutdown::run(flags)),
         Command::Sql(flags) => wait(sql::run(flags)),
-        Command::Version => {
-            println!("{}", lxd_api::API_LEVEL);
-            Ok(())
-        }
+        Command::Version { build: false } => print(&format!("{}\n", lxd_api::API_LEVEL)),
+        Command::Version { build: true } => print(&format!("{}\n", env!("CARGO_PKG_VERSION"))),
         Command::Waitready(flags) => wait(waitready::run(flags)),
     }
 }
@@ -86,4 +86,13 @@ fn wait(work: impl Future<Output = Result<()>>) -> Result<()> {
         .build()
         .context("Failed to start the runtime")?;
     runtime.block_on(work)
+}
+
+/// Writes an answer to standard output.
+///
+/// # Errors
+/// It cannot be written.
+pub fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("Failed to write")
 }

@@ -1,15 +1,16 @@
 //! `lxd sql`: statements on the daemon's databases, their answers as tables.
 
-use std::io::{Read, Write};
+use std::io::Read;
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 use lxd_client::Client;
 use lxd_types::error::Context;
 use lxd_types::{Error, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::cli::Cli;
+use super::print;
+use crate::cli::help_of;
 
 /// What the help says.
 pub const ABOUT: &str = "Execute a SQL query against the LXD local or global database\n\n\
@@ -31,7 +32,6 @@ pub const ABOUT: &str = "Execute a SQL query against the LXD local or global dat
 
 /// Arguments of `lxd sql`.
 #[derive(Args, Clone, Debug)]
-#[command(override_usage = "lxd sql <local|global> <query> [flags]")]
 pub struct Sql {
     /// `local` or `global`
     #[arg(hide = true)]
@@ -89,10 +89,7 @@ pub async fn run(args: Sql) -> Result<()> {
 }
 
 fn help() -> Result<()> {
-    let mut known = Cli::command();
-    known.build();
-    let text = known.find_subcommand_mut("sql").map(|sql| sql.render_long_help().to_string());
-    print(&text.unwrap_or_default())
+    print(&help_of("sql"))
 }
 
 async fn dump(database: &str, schema: bool) -> Result<()> {
@@ -158,11 +155,6 @@ fn float(number: f64) -> String {
         }
         _ => number.to_string(),
     }
-}
-
-fn print(text: &str) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("Failed to write")
 }
 
 #[cfg(test)]
