@@ -146,7 +146,8 @@ pub fn unmount(dir: &Dir, path: impl AsRef<Path>, lazy: bool) -> io::Result<()> 
 }
 
 /// Leaves the mount namespace, and those of `spaces` (`CLONE_NEW…` numbers), for new ones in which `dir` is the root and nothing of
-/// the old tree can be reached by path. The working directory is the new root. Only in a process with one thread.
+/// the old tree can be reached by path. The working directory is the new root. Only in a process with one thread, and one
+/// that gives up `CAP_SYS_CHROOT` and `CAP_SYS_ADMIN` afterwards.
 ///
 /// # Errors
 /// As the system calls.
@@ -158,8 +159,13 @@ pub fn become_root(dir: impl AsFd, spaces: i32) -> io::Result<()> {
     attach(&tree, rustix::fs::open("/", crate::dir::OFlags::PATH, crate::dir::Mode::empty())?)?;
     rustix::process::fchdir(&tree)?;
     // Old and new root at the same place: the old one then lies on top and is taken off.
-    rustix::process::pivot_root(".", ".")?;
-    rustix::mount::unmount(".", UnmountFlags::DETACH)?;
+    match rustix::process::pivot_root(".", ".") {
+        Ok(()) => rustix::mount::unmount(".", UnmountFlags::DETACH)?,
+        // In a container the mount below the root may be shared, and nobody can reach it to change that. The old root
+        // then stays, covered by the new one.
+        Err(rustix::io::Errno::INVAL) => rustix::process::chroot(".")?,
+        Err(error) => return Err(error.into()),
+    }
     Ok(rustix::process::chdir("/")?)
 }
 
