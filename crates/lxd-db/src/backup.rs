@@ -49,15 +49,21 @@ fn verify(copy: &Connection) -> Result<()> {
 
 /// Keeps `database/local.db.bak` or `database/global.bak/db.bin` before something changes the whole database.
 pub(crate) fn before_change(conn: &Connection, paths: &Paths, kind: &open::Kind) -> Result<()> {
-    let target = match kind.name {
-        "local" => paths.dir.join("local.db.bak"),
-        _ => {
-            let dir = paths.dir.join("global.bak");
-            open::make_dir(&dir)?;
-            dir.join("db.bin")
-        }
-    };
+    let target = kept_before_change(paths, kind);
+    if kind.name != "local"
+        && let Some(dir) = target.parent()
+    {
+        open::make_dir(dir)?;
+    }
     copy(conn, &target)
+}
+
+/// Where [`before_change`] keeps its copy.
+pub(crate) fn kept_before_change(paths: &Paths, kind: &open::Kind) -> PathBuf {
+    match kind.name {
+        "local" => paths.dir.join("local.db.bak"),
+        _ => paths.dir.join("global.bak/db.bin"),
+    }
 }
 
 /// The directory of the daily copies.

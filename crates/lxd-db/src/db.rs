@@ -192,7 +192,7 @@ impl Db {
 fn present(path: &Path, kind: &open::Kind, paths: &Paths, now: DateTime<Utc>) -> Result<Connection> {
     let mut conn = open::open_writer(path)?;
     let found = schema::version(&conn)?;
-    schema::refuse_newer(kind.name, found, kind.steps)?;
+    schema::refuse_newer(kind.name, found, kind.steps, &backup::kept_before_change(paths, kind))?;
     let patch = patch::waiting(paths, kind)?;
     if patch.is_some() || found < schema::newest(kind.steps) {
         backup::before_change(&conn, paths, kind)?;

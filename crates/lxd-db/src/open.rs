@@ -320,5 +320,6 @@ mod tests {
         drop(conn);
         let error = Db::open(dir.path()).err().unwrap().chain();
         assert!(error.contains("999") && error.contains(&crate::GLOBAL_VERSION.to_string()), "{error}");
+        assert!(error.contains("/database/global.bak/db.bin"), "{error}");
     }
 }

@@ -1,5 +1,7 @@
 //! Schema versions and how a database gets from one to the next.
 
+use std::path::Path;
+
 use chrono::{DateTime, Utc};
 use lxd_types::{Error, Result};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
@@ -43,15 +45,16 @@ pub(crate) fn version(conn: &Connection) -> Result<i64> {
 }
 
 /// Refuses a database that a newer program has changed.
-pub(crate) fn refuse_newer(name: &str, found: i64, steps: &[Migration]) -> Result<()> {
+pub(crate) fn refuse_newer(name: &str, found: i64, steps: &[Migration], copy: &Path) -> Result<()> {
     let known = newest(steps);
     if found <= known {
         return Ok(());
     }
     Err(Error::internal(format!(
         "The {name} database has schema version {found}, but this server knows only version {known}; nothing was \
-         changed. Start the newer server again, or restore the copy that was kept before the upgrade (*.bak beside \
-         the database)"
+         changed. Start the newer server again, or put back the copy that was kept before the upgrade, {} (see \
+         doc/internals/database.md)",
+        copy.display()
     )))
 }
 
