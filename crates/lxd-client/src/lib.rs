@@ -30,6 +30,7 @@ pub use error::{Error, Result};
 pub use events::Events;
 pub use identity::{Identity, fingerprint, pem_to_der};
 pub use operation::{Operation, operation_id};
+pub use proxy::Proxies;
 pub use request::{Body, Call, Reply};
 pub use tls::{TlsSettings, fetch_certificate};
 pub use websocket::{Message, Receiver, Sender, WebSocket};

@@ -14,16 +14,84 @@ use crate::{Error, Result};
 /// Longest head of a proxy's answer.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// Connects to `host:port`, through `https_proxy` unless `no_proxy` names the host.
-pub(crate) async fn connect(host: &str, port: u16) -> Result<TcpStream> {
-    let env =
-        |names: [&str; 2]| names.iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
-    let proxy = env(["HTTPS_PROXY", "https_proxy"]);
-    let exempt = env(["NO_PROXY", "no_proxy"]).unwrap_or_default();
-    match proxy {
-        Some(proxy) if !bypasses(host, &exempt) => tunnel(&proxy, host, port).await,
-        _ => direct(host, port).await,
+/// Which proxies to use; an empty value means none.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Proxies {
+    /// Proxy for `http` URLs.
+    pub http: String,
+    /// Proxy for `https` URLs and for servers.
+    pub https: String,
+    /// Hosts that are reached without one, as in `no_proxy`.
+    pub ignore: String,
+}
+
+impl Proxies {
+    /// Those of the environment.
+    pub fn from_env() -> Self {
+        let env = |names: [&str; 2]| {
+            names
+                .iter()
+                .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
+                .unwrap_or_default()
+        };
+        Self {
+            http: env(["HTTP_PROXY", "http_proxy"]),
+            https: env(["HTTPS_PROXY", "https_proxy"]),
+            ignore: env(["NO_PROXY", "no_proxy"]),
+        }
     }
+
+    /// Connects to `host:port` for TLS.
+    pub(crate) async fn connect_tls(&self, host: &str, port: u16) -> Result<TcpStream> {
+        match self.https.as_str() {
+            "" => direct(host, port).await,
+            _ if bypasses(host, &self.ignore) => direct(host, port).await,
+            proxy => tunnel(proxy, host, port).await,
+        }
+    }
+
+    /// Connects for a request without TLS: to the host itself, or to the proxy, which then wants the whole URL in the
+    /// request, and perhaps a login.
+    pub(crate) async fn connect_plain(&self, host: &str, port: u16) -> Result<(TcpStream, Option<Relay>)> {
+        if self.http.is_empty() || bypasses(host, &self.ignore) {
+            return Ok((direct(host, port).await?, None));
+        }
+        let proxy = Address::parse(&self.http)?;
+        Ok((direct(&proxy.host, proxy.port).await?, Some(Relay { authorization: proxy.authorization })))
+    }
+}
+
+/// What a request to a proxy has besides the whole URL.
+pub(crate) struct Relay {
+    /// Value of `Proxy-Authorization`.
+    pub authorization: Option<String>,
+}
+
+/// Where a proxy is, and the login for it.
+struct Address {
+    host: String,
+    port: u16,
+    authorization: Option<String>,
+}
+
+impl Address {
+    fn parse(proxy: &str) -> Result<Self> {
+        let bad = || Error::Connect(format!("invalid proxy address {proxy:?}"));
+        let rest = proxy.split_once("://").map_or(Ok(proxy), |(scheme, rest)| match scheme {
+            "http" => Ok(rest),
+            _ => Err(bad()),
+        })?;
+        let authority = rest.split('/').next().unwrap_or(rest);
+        let (login, authority) = authority.rsplit_once('@').map_or((None, authority), |(l, a)| (Some(l), a));
+        let (host, port) = split_authority(authority).ok_or_else(bad)?;
+        let authorization = login.map(|login| format!("Basic {}", STANDARD.encode(login)));
+        Ok(Self { host, port: port.unwrap_or(80), authorization })
+    }
+}
+
+/// Connects to `host:port` for TLS, as the environment says.
+pub(crate) async fn connect(host: &str, port: u16) -> Result<TcpStream> {
+    Proxies::from_env().connect_tls(host, port).await
 }
 
 async fn direct(host: &str, port: u16) -> Result<TcpStream> {
@@ -71,20 +139,13 @@ fn in_range(address: IpAddr, net: &str, bits: &str) -> Option<bool> {
 
 /// Asks an HTTP proxy for a tunnel (`CONNECT`).
 async fn tunnel(proxy: &str, host: &str, port: u16) -> Result<TcpStream> {
-    let bad = || Error::Connect(format!("invalid proxy address {proxy:?}"));
-    let rest = proxy.split_once("://").map_or(Ok(proxy), |(scheme, rest)| match scheme {
-        "http" => Ok(rest),
-        _ => Err(bad()),
-    })?;
-    let authority = rest.split('/').next().unwrap_or(rest);
-    let (login, authority) = authority.rsplit_once('@').map_or((None, authority), |(l, a)| (Some(l), a));
-    let (proxy_host, proxy_port) = split_authority(authority).ok_or_else(bad)?;
-    let mut stream = direct(&proxy_host, proxy_port.unwrap_or(80)).await?;
+    let proxy = Address::parse(proxy)?;
+    let mut stream = direct(&proxy.host, proxy.port).await?;
 
     let target = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     let mut head = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n");
-    if let Some(login) = login {
-        head.push_str(&format!("Proxy-Authorization: Basic {}\r\n", STANDARD.encode(login)));
+    if let Some(authorization) = proxy.authorization {
+        head.push_str(&format!("Proxy-Authorization: {authorization}\r\n"));
     }
     head.push_str("\r\n");
     stream.write_all(head.as_bytes()).await.map_err(Error::protocol)?;
@@ -112,6 +173,17 @@ async fn read_head(stream: &mut TcpStream) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses() {
+        let proxy = Address::parse("http://me:secret@[::1]:3128/").unwrap();
+        assert_eq!((proxy.host.as_str(), proxy.port), ("::1", 3128));
+        assert_eq!(proxy.authorization.as_deref(), Some("Basic bWU6c2VjcmV0"));
+        assert_eq!(Address::parse("proxy.corp").unwrap().port, 80);
+        for bad in ["https://proxy", "socks5://proxy:1", "http://"] {
+            assert!(Address::parse(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn no_proxy_list() {

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::Request;
 use hyper::client::conn::http1;
-use hyper::header::{HOST, HeaderMap, LOCATION};
+use hyper::header::{HOST, HeaderMap, LOCATION, PROXY_AUTHORIZATION};
 use hyper_util::rt::TokioIo;
 
 use crate::address::split_authority;
 use crate::connect::{Link, reason};
-use crate::{Error, Reply, Result, TlsSettings, proxy};
+use crate::{Error, Proxies, Reply, Result, TlsSettings};
 
 /// Redirects that are followed, as Go's client does.
 const REDIRECTS: usize = 10;
@@ -69,10 +69,10 @@ impl Url {
 ///
 /// # Errors
 /// No http(s) URL, no connection, too many redirects.
-pub async fn fetch(method: &str, url: &str, headers: &HeaderMap) -> Result<Reply> {
+pub async fn fetch(method: &str, url: &str, headers: &HeaderMap, proxies: &Proxies) -> Result<Reply> {
     let mut url_parts = Url::parse(url)?;
     for _ in 0..=REDIRECTS {
-        let answer = tokio::time::timeout(ANSWER, once(method, &url_parts, headers)).await;
+        let answer = tokio::time::timeout(ANSWER, once(method, &url_parts, headers, proxies)).await;
         let reply =
             answer.map_err(|_| Error::Connect(format!("{method} {url:?}: timeout awaiting headers")))??;
         let location = reply.headers.get(LOCATION).and_then(|value| value.to_str().ok());
@@ -84,13 +84,15 @@ pub async fn fetch(method: &str, url: &str, headers: &HeaderMap) -> Result<Reply
     Err(Error::Protocol(format!("{method} {url:?}: stopped after {REDIRECTS} redirects")))
 }
 
-async fn once(method: &str, url: &Url, headers: &HeaderMap) -> Result<Reply> {
-    let tcp = proxy::connect(&url.host, url.port).await?;
-    let _ = tcp.set_nodelay(true);
-    let link = if url.tls {
-        Link::Tls(Box::new(TlsSettings::default().handshake(&url.host, tcp).await?))
+async fn once(method: &str, url: &Url, headers: &HeaderMap, proxies: &Proxies) -> Result<Reply> {
+    let (link, relay) = if url.tls {
+        let tcp = proxies.connect_tls(&url.host, url.port).await?;
+        let _ = tcp.set_nodelay(true);
+        (Link::Tls(Box::new(TlsSettings::default().handshake(&url.host, tcp).await?)), None)
     } else {
-        Link::Tcp(tcp)
+        let (tcp, relay) = proxies.connect_plain(&url.host, url.port).await?;
+        let _ = tcp.set_nodelay(true);
+        (Link::Tcp(tcp), relay)
     };
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(512 * 1024)
@@ -103,7 +105,14 @@ async fn once(method: &str, url: &Url, headers: &HeaderMap) -> Result<Reply> {
             tracing::debug!(%error, "a web connection ended");
         }
     });
-    let mut request = Request::builder().method(method).uri(&url.path).header(HOST, &url.authority);
+    let target = match relay {
+        Some(_) => format!("http://{}{}", url.authority, url.path),
+        None => url.path.clone(),
+    };
+    let mut request = Request::builder().method(method).uri(target).header(HOST, &url.authority);
+    if let Some(authorization) = relay.and_then(|relay| relay.authorization) {
+        request = request.header(PROXY_AUTHORIZATION, authorization);
+    }
     for (name, value) in headers {
         request = request.header(name, value);
     }
@@ -153,9 +162,31 @@ mod tests {
                 stream.write_all(format!("HTTP/1.1 {answer}\r\n\r\nok").as_bytes()).await.unwrap();
             }
         });
-        let reply = fetch("GET", &format!("http://127.0.0.1:{port}/first"), &HeaderMap::new()).await.unwrap();
+        let url = format!("http://127.0.0.1:{port}/first");
+        let reply = fetch("GET", &url, &HeaderMap::new(), &Proxies::default()).await.unwrap();
         assert_eq!((reply.status, reply.header("x-a")), (200, "b"));
         assert_eq!(&reply.bytes().await.unwrap()[..], b"ok");
         server.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_proxy_gets_the_whole_url() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 4096];
+            let length = stream.read(&mut request).await.unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+            String::from_utf8_lossy(&request[..length]).to_lowercase()
+        });
+        let proxies = Proxies { http: format!("http://me:x@127.0.0.1:{port}"), ..Proxies::default() };
+        let url = "http://images.example/a?b=c";
+        let reply = fetch("GET", url, &HeaderMap::new(), &proxies).await.unwrap();
+        assert_eq!(&reply.bytes().await.unwrap()[..], b"ok");
+        let request = server.await.unwrap();
+        assert!(request.starts_with("get http://images.example/a?b=c http/1.1\r\n"), "{request}");
+        assert!(request.contains("\r\nproxy-authorization: basic bwu6ea==\r\n"), "{request}");
     }
 }

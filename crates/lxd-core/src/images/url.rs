@@ -62,7 +62,7 @@ async fn download(
     if url.is_empty() {
         return Err(Error::bad_request("Missing URL"));
     }
-    let head = web::fetch("HEAD", url, &request_headers()?).await?;
+    let head = web::fetch("HEAD", url, &request_headers()?, &core.proxies()).await?;
     let hash = head.header("lxd-image-hash").to_owned();
     if hash.is_empty() {
         return Err(Error::bad_request("Missing LXD-Image-Hash header"));
@@ -71,7 +71,7 @@ async fn download(
     if file.is_empty() {
         return Err(Error::bad_request("Missing LXD-Image-URL header"));
     }
-    let mut answer = web::fetch("GET", &file, &HeaderMap::new()).await?;
+    let mut answer = web::fetch("GET", &file, &HeaderMap::new(), &core.proxies()).await?;
     if answer.status != 200 {
         return Err(Error::bad_request(format!("Unable to fetch {file:?}: {}", answer.status)));
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use lxd_db::{Tx, instances};
 use lxd_types::idmap::{IdKind, IdMap, RawIdMap};
-use lxd_types::{Config, ConfigExt, Error, Flag, Result};
+use lxd_types::{Config, ConfigExt, Error, Flag, Result, words};
 
 /// Ids that an isolated instance gets when it names no size, and the least that any instance gets.
 const POSIX_RANGE: u32 = 65_536;
@@ -16,22 +16,37 @@ pub struct HostIds {
     pub users: (u32, u32),
     /// First group id and number of ids.
     pub groups: (u32, u32),
+    /// No privileged instance may be made (`LXD_UNPRIVILEGED_ONLY`).
+    pub unprivileged_only: bool,
 }
 
 impl HostIds {
     /// What a host without `/etc/subuid` and `/etc/subgid` uses.
-    pub const ASSUMED: Self = Self { users: (1_000_000, 1_000_000_000), groups: (1_000_000, 1_000_000_000) };
+    pub const ASSUMED: Self = Self {
+        users: (1_000_000, 1_000_000_000),
+        groups: (1_000_000, 1_000_000_000),
+        unprivileged_only: false,
+    };
+
+    /// The ids of this host, and whether the administrator forbids privileged instances.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn of_host() -> Result<Self> {
+        let only = std::env::var("LXD_UNPRIVILEGED_ONLY").is_ok_and(|value| words::is_true(&value));
+        Ok(Self { unprivileged_only: only, ..Self::read(Path::new("/etc"))? })
+    }
 
     /// Reads the allocations of `root` (or `lxd`).
     ///
     /// # Errors
     /// One of the files is missing while the other is there, or neither account has enough ids.
-    pub fn read(etc: &Path) -> Result<Self> {
+    fn read(etc: &Path) -> Result<Self> {
         let read = |name: &str| std::fs::read_to_string(etc.join(name)).ok();
         match (read("subuid"), read("subgid")) {
             (None, None) => Ok(Self::ASSUMED),
             (Some(users), Some(groups)) => {
-                Ok(Self { users: allocation(&users)?, groups: allocation(&groups)? })
+                Ok(Self { users: allocation(&users)?, groups: allocation(&groups)?, ..Self::ASSUMED })
             }
             _ => Err(Error::internal(
                 "Only one of /etc/subuid and /etc/subgid is there: give root a range in both",
@@ -135,6 +150,11 @@ pub fn occupied(config: &Config) -> Option<(u32, u32)> {
 /// The host has no ids for it.
 pub fn assign(tx: &Tx<'_>, own: &mut Config, config: &Config, ids: &Result<HostIds, String>) -> Result<()> {
     if config.flag("security.privileged", Flag::DefaultFalse) {
+        // One that has been privileged stays so (manual 3.6.6).
+        let has_been = own.value("volatile.idmap.next") == "[]";
+        if ids.as_ref().is_ok_and(|ids| ids.unprivileged_only) && !has_been {
+            return Err(Error::bad_request("LXD was configured to only allow unprivileged containers"));
+        }
         record(own, &IdMap::default(), 0);
         return Ok(());
     }
@@ -175,7 +195,8 @@ mod tests {
         pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
     }
 
-    const IDS: HostIds = HostIds { users: (100_000, 1_000_000), groups: (200_000, 1_000_000) };
+    const IDS: HostIds =
+        HostIds { users: (100_000, 1_000_000), groups: (200_000, 1_000_000), unprivileged_only: false };
 
     #[test]
     fn shared_isolated_and_privileged() {

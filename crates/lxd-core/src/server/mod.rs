@@ -11,12 +11,26 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use async_trait::async_trait;
 use bytes::Bytes;
 use lxd_auth::ServerCertificate;
-use lxd_types::{Config, Result};
+use lxd_client::Proxies;
+use lxd_types::{Config, ConfigExt, Result};
 use tokio::sync::OnceCell;
 
 pub use config::{Change, hash_password};
 pub use environment::Facts;
 pub use view::with_port;
+
+impl crate::Core {
+    /// Proxies for what the server fetches: those of the configuration, else those of the environment.
+    pub fn proxies(&self) -> Proxies {
+        let (config, env) = (self.server.config(), Proxies::from_env());
+        let or = |key: &str, env: String| config.set(key).map_or(env, str::to_owned);
+        Proxies {
+            http: or("core.proxy_http", env.http),
+            https: or("core.proxy_https", env.https),
+            ignore: or("core.proxy_ignore_hosts", env.ignore),
+        }
+    }
+}
 
 /// Where the server listens besides the unix socket. Implemented by the HTTP layer.
 #[async_trait]
