@@ -21,6 +21,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// How long a `backup.yaml` may be older than the database.
 const BACKUP_YAML: Duration = Duration::from_secs(5);
 
+/// How often slow steps are looked for.
+const SLOW_STEPS: Duration = Duration::from_secs(5);
+
 /// How long a warning whose cause is gone can be read.
 const RESOLVED_WARNINGS: chrono::Duration = chrono::Duration::days(1);
 
@@ -33,6 +36,7 @@ const TASKS: &[Task<Core>] = &[
         run: |core| Box::pin(renew_backup_yaml(core)),
     },
     Task { name: "scheduled snapshots", every: MINUTE, run: |core| Box::pin(instance_snapshots(core)) },
+    Task { name: "slow steps to the log", every: SLOW_STEPS, run: |core| Box::pin(log_slow_steps(core)) },
     Task { name: "removal of resolved warnings", every: HOUR, run: |core| Box::pin(prune_warnings(core)) },
     Task {
         name: "expired volume snapshots",
@@ -46,7 +50,7 @@ pub fn start(core: &Arc<Core>) {
     for task in TASKS {
         let now = Nudge::default();
         now.nudge();
-        spawn(core.clone(), task, now, core.end.clone());
+        spawn(core.clone(), task, now, core.background.clone(), core.end.clone());
     }
     tokio::spawn(volume_snapshots(core.clone()));
 }
@@ -76,6 +80,10 @@ async fn expire_volume_snapshots(core: Arc<Core>) {
 pub async fn record_versions(core: &Core) -> Result<()> {
     let extensions = i64::try_from(lxd_api::extensions::SUPPORTED.len()).unwrap_or(i64::MAX);
     core.db.write(move |tx| nodes::set_versions(tx, nodes::LONE, extensions)).await
+}
+
+async fn log_slow_steps(core: Arc<Core>) {
+    core.log_slow_steps(SLOW_STEPS);
 }
 
 async fn daily_copy(core: Arc<Core>) {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use chrono::Utc;
@@ -15,6 +15,7 @@ use lxd_host::netlink::Netlink;
 use lxd_host::{Helper, RealRunner, Runner};
 use lxd_image::Store;
 use lxd_network::bridge::Bridges;
+use lxd_task::background::Runs;
 use lxd_task::journal;
 use lxd_task::lane::Lane;
 use lxd_task::{EventHub, Gates, Operations};
@@ -61,6 +62,8 @@ pub struct Core {
     pub gates: Gates,
     /// Up to when schedules of snapshots were looked at.
     pub schedule_seen: Seen,
+    /// What was seen of the background tasks.
+    pub background: Runs,
     /// Held while a `backup.yaml` is written, and by whoever removes or renames a volume of an instance.
     pub backup_files: tokio::sync::Mutex<()>,
     /// What runs on this member.
@@ -131,11 +134,12 @@ impl Core {
             guests: GuestEvents::default(),
             gates: Gates::default(),
             schedule_seen: Seen::default(),
+            background: Runs::default(),
             backup_files: tokio::sync::Mutex::default(),
             runtime: Runtime::default(),
             runner,
             bridges,
-            host_ids: HostIds::read(Path::new("/etc")).map_err(|error| error.chain()),
+            host_ids: HostIds::of_host().map_err(|error| error.chain()),
             helper,
             containers,
             registry: OnceLock::new(),
@@ -196,6 +200,11 @@ impl Core {
     pub fn lane(&self, object: &str) -> Lane {
         let mut lanes = self.lanes.lock().expect("no panic happens while the lock is held");
         lanes.entry(object.to_owned()).or_insert_with(|| Lane::new(object)).clone()
+    }
+
+    /// All lanes.
+    pub(crate) fn all_lanes(&self) -> Vec<Lane> {
+        self.lanes.lock().expect("no panic happens while the lock is held").values().cloned().collect()
     }
 
     /// Runs a change on a task that the daemon owns and waits for it: a client that goes away does not leave

@@ -7,6 +7,7 @@
 mod background;
 pub mod certificates;
 mod core;
+pub mod debug;
 mod devices;
 pub mod faults;
 pub mod images;

@@ -2,8 +2,17 @@
 //! (architecture section 5). A broken entity is a warning, never a failed start.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use lxd_config::server::CORE_SHUTDOWN_TIMEOUT;
+use lxd_task::operation::Class;
+use lxd_types::{Error, Result};
+use tokio::time::{Instant, timeout_at};
 
 use crate::{Core, instances};
+
+/// Sessions of users: they end with the instance and nobody waits for them.
+const SESSIONS: &[&str] = &["Executing command", "Showing console"];
 
 impl Core {
     /// Everything that may take its time; the API answers meanwhile.
@@ -26,6 +35,30 @@ impl Core {
         if let Err(error) = instances::reconcile::autostart(self).await {
             tracing::error!(error = error.chain(), "Failed to start instances with the server");
         }
+    }
+
+    /// Waits for running operations before a shutdown, for as long as `core.shutdown_timeout` allows. Tokens and
+    /// the sessions of users are not waited for.
+    ///
+    /// # Errors
+    /// The stored time makes no sense.
+    pub async fn wait_for_operations(&self) -> Result<()> {
+        let minutes = CORE_SHUTDOWN_TIMEOUT
+            .read(&self.server.config())
+            .map_err(|error| Error::internal(error.to_string()))?
+            .unwrap_or_default();
+        let minutes = u64::try_from(minutes).unwrap_or(0);
+        let end = Instant::now() + Duration::from_secs(minutes * 60);
+        let running = self.operations.list(|operation| {
+            let session = SESSIONS.contains(&operation.description());
+            !operation.status().is_final() && operation.class() != Class::Token && !session
+        });
+        for operation in running {
+            if timeout_at(end, operation.wait(None)).await.is_err() {
+                tracing::warn!(operation = %operation.id, minutes, "An operation is cut short by the shutdown");
+            }
+        }
+        Ok(())
     }
 
     /// Stops all instances because the host goes down; their recorded power state stays (manual 3.6.3).

@@ -46,13 +46,16 @@ impl Helper {
         Ok(Self { program: Arc::new(program), path: path.to_owned() })
     }
 
-    /// Opens the helper that lies beside this executable (`lxd-helper`).
+    /// Opens the helper that lies beside this executable, or beside the one that `LXD_EXEC_PATH` names
+    /// (`lxd-helper`; manual 3.6.6).
     ///
     /// # Errors
     /// It is not there.
     pub fn beside_executable() -> Result<Self> {
-        let own = std::env::current_exe()
-            .map_err(|error| Error::with_source(Kind::Internal, "Failed to find own executable", error))?;
+        let named = std::env::var_os("LXD_EXEC_PATH").filter(|path| !path.is_empty()).map(PathBuf::from);
+        let own = named.map_or_else(std::env::current_exe, Ok);
+        let own =
+            own.map_err(|error| Error::with_source(Kind::Internal, "Failed to find own executable", error))?;
         Self::open(&own.with_file_name("lxd-helper"))
     }
 

@@ -24,6 +24,9 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 /// How much of each of its two outputs is kept when nothing else is said, in bytes.
 pub const DEFAULT_OUTPUT_LIMIT: usize = 1 << 20;
 
+/// A command that takes longer is named in the log.
+const SLOW: Duration = Duration::from_secs(10);
+
 /// Variables of our own that a child must not see: they belong to this process alone.
 const NOT_INHERITED: &[&str] =
     &["LANG", "LANGUAGE", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "NOTIFY_SOCKET"];
@@ -301,7 +304,7 @@ impl Runner for RealRunner {
         let (mut command, input) = command(cmd, Stdio::piped());
         let mut child = command.spawn().map_err(|error| start_error(&line, &command, error))?;
         let mut group = KillGroup::of(&child);
-        let work = communicate(&mut child, input, keep);
+        let work = watched(&line, communicate(&mut child, input, keep));
         let ended = match limit {
             None => work.await,
             Some(limit) => match tokio::time::timeout(limit, work).await {
@@ -395,6 +398,21 @@ async fn communicate(
 }
 
 /// Reads to the end and keeps the first `keep` bytes.
+/// Waits, and names in the log what is waited for when that takes long.
+async fn watched<T>(line: &str, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    let (begin, mut pause) = (tokio::time::Instant::now(), SLOW);
+    loop {
+        match tokio::time::timeout(pause, work.as_mut()).await {
+            Ok(done) => return done,
+            Err(_) => {
+                tracing::warn!(command = line, seconds = begin.elapsed().as_secs(), "Waiting for a command")
+            }
+        }
+        pause *= 2;
+    }
+}
+
 async fn keep_up_to(from: Option<impl AsyncRead + Unpin>, keep: usize) -> io::Result<Vec<u8>> {
     let Some(mut from) = from else { return Ok(Vec::new()) };
     let mut kept = Vec::new();
@@ -461,24 +479,50 @@ mod tests {
         assert_eq!(RealRunner.run(cmd).await.unwrap().stdout.len(), 1000);
     }
 
+    /// A script that writes the number of a process of its own to a file and waits.
+    fn script(pid_file: &std::path::Path) -> Cmd {
+        let script = format!("sleep 600 & echo $! >{0}.new; mv {0}.new {0}; wait", pid_file.display());
+        Cmd::new("sh").args(["-c", &script])
+    }
+
+    /// Waits for the number in the file, and for the end of that process.
+    async fn ends(pid_file: &std::path::Path) {
+        let pid: i32 = std::fs::read_to_string(pid_file).unwrap().trim().parse().unwrap();
+        let runs = || {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.contains("(sleep)") && !stat.contains(") Z")
+        };
+        tokio::time::timeout(Duration::from_secs(10), async {
+            while runs() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .expect("the grandchild is killed, too");
+        std::fs::remove_file(pid_file).unwrap();
+    }
+
     #[tokio::test]
     async fn time_is_limited_for_the_whole_group() {
-        let marker = tempfile_path("group");
-        let script = format!("sleep 2 && touch {} & wait", marker.display());
-        let cmd = Cmd::new("sh").args(["-c", &script]).timeout(Duration::from_millis(100));
+        let pid_file = tempfile_path("group");
+        let cmd = script(&pid_file).timeout(Duration::from_secs(2));
         assert!(matches!(RealRunner.run(cmd).await, Err(CmdError::TimedOut { .. })));
-        tokio::time::sleep(Duration::from_millis(2300)).await;
-        assert!(!marker.exists(), "the grandchild went on");
+        ends(&pid_file).await;
     }
 
     #[tokio::test]
     async fn dropping_kills() {
-        let marker = tempfile_path("drop");
-        let script = format!("sleep 1; touch {}", marker.display());
-        let run = RealRunner.run(Cmd::new("sh").args(["-c", &script]));
-        assert!(tokio::time::timeout(Duration::from_millis(100), run).await.is_err());
-        tokio::time::sleep(Duration::from_millis(1300)).await;
-        assert!(!marker.exists());
+        let pid_file = tempfile_path("drop");
+        let written = async {
+            while !pid_file.exists() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            ended = RealRunner.run(script(&pid_file)) => panic!("it waits: {ended:?}"),
+            () = written => {}
+        }
+        ends(&pid_file).await;
     }
 
     fn tempfile_path(name: &str) -> PathBuf {

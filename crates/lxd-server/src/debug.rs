@@ -1,10 +1,13 @@
 //! Debug pages (`core.debug_address`): plain HTTP without authentication, so bind it to a local address only.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt::Write;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -18,10 +21,14 @@ use crate::listener::pause_after;
 
 /// The pages and what they show.
 const PAGES: &[(&str, &str)] = &[
-    ("/debug/tasks", "operations, gates, database"),
+    ("/debug/tasks", "operations, gates, lanes, background tasks, journal, database"),
     ("/debug/memory", "memory, as the kernel sees it"),
-    ("/debug/cpu", "processor time of every thread"),
+    ("/debug/cpu", "processor time of every thread while looking, 5 seconds or ?seconds=N"),
 ];
+
+/// Seconds that a look at the threads takes when nothing is said, and at most.
+const LOOK: u64 = 5;
+const LONGEST_LOOK: u64 = 60;
 
 /// Serves the pages until `stop` is cancelled.
 pub async fn accept(listener: TcpListener, core: SharedCore, stop: CancellationToken) {
@@ -40,7 +47,7 @@ pub async fn accept(listener: TcpListener, core: SharedCore, stop: CancellationT
         let core = core.clone();
         let pages = service_fn(move |request: Request<Incoming>| {
             let core = core.clone();
-            async move { Ok::<_, Infallible>(page(&core, request.uri().path())) }
+            async move { Ok::<_, Infallible>(page(&core, request.uri()).await) }
         });
         tokio::spawn(async move {
             // A client that goes away early is no news.
@@ -49,19 +56,21 @@ pub async fn accept(listener: TcpListener, core: SharedCore, stop: CancellationT
     }
 }
 
-fn page(core: &SharedCore, path: &str) -> Response<Full<Bytes>> {
-    let text = match path {
+async fn page(core: &SharedCore, uri: &Uri) -> Response<Full<Bytes>> {
+    let text = match uri.path() {
         "/" | "/debug" | "/debug/" => index(),
-        "/debug/tasks" => tasks(core),
+        "/debug/tasks" => tasks(core).await,
         "/debug/memory" => memory(),
-        "/debug/cpu" => threads(),
+        "/debug/cpu" => threads(seconds(uri)).await,
         _ => {
             let mut response = Response::new(Full::new(Bytes::from_static(b"not found\n")));
             *response.status_mut() = StatusCode::NOT_FOUND;
             return response;
         }
     };
-    Response::new(Full::new(Bytes::from(text)))
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
 }
 
 fn index() -> String {
@@ -69,17 +78,12 @@ fn index() -> String {
 }
 
 /// What runs and what waits.
-pub fn tasks(core: &SharedCore) -> String {
-    let mut text = String::from("== operations\n");
-    for operation in core.operations.list(|_| true) {
-        let (step, since) = operation.step();
-        let view = operation.view(false);
-        // Writing into a string cannot fail.
-        let _ =
-            writeln!(text, "{} {} {} step={step:?} since={since}", view.id, view.status, view.description);
-    }
-    let _ = writeln!(text, "== database\n{:#?}", core.db.stats());
-    text
+async fn tasks(core: &SharedCore) -> String {
+    let text = match core.report().await {
+        Ok(report) => serde_json::to_string_pretty(&report).unwrap_or_else(|error| error.to_string()),
+        Err(error) => error.chain(),
+    };
+    text + "\n"
 }
 
 fn memory() -> String {
@@ -89,16 +93,45 @@ fn memory() -> String {
         .collect()
 }
 
-/// User and system time of every thread, in clock ticks.
-fn threads() -> String {
-    let mut text = String::from("thread user system name\n");
-    for entry in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
-        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        let Some((head, rest)) = stat.rsplit_once(')') else { continue };
-        let fields: Vec<&str> = rest.split_whitespace().collect();
-        let name = head.split_once('(').map_or("", |(_, name)| name);
-        let (user, system) = (fields.get(11).unwrap_or(&"?"), fields.get(12).unwrap_or(&"?"));
-        let _ = writeln!(text, "{} {user} {system} {name}", entry.file_name().to_string_lossy());
+/// How long a look takes: `?seconds=N`.
+fn seconds(uri: &Uri) -> u64 {
+    let given = uri.query().and_then(|query| query.strip_prefix("seconds=")?.parse().ok());
+    given.unwrap_or(LOOK).clamp(1, LONGEST_LOOK)
+}
+
+/// Processor time of every thread while somebody looks: user and system, in percent of one processor; the busiest first.
+async fn threads(seconds: u64) -> String {
+    let before = times();
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    let mut busy: Vec<(u64, u64, String)> = times()
+        .into_iter()
+        .map(|(id, (user, system, name))| {
+            let (old_user, old_system) = before.get(&id).map_or((0, 0), |(user, system, _)| (*user, *system));
+            (user.saturating_sub(old_user), system.saturating_sub(old_system), format!("{name} ({id})"))
+        })
+        .collect();
+    busy.sort_by(|a, b| (b.0 + b.1).cmp(&(a.0 + a.1)).then(a.2.cmp(&b.2)));
+    // A tick is a hundredth of a second.
+    let percent = |ticks: u64| ticks as f64 / seconds as f64;
+    let mut text = format!("{seconds} s\n  user system thread\n");
+    for (user, system, name) in busy {
+        // Writing into a string cannot fail.
+        let _ = writeln!(text, "{:5.1}% {:5.1}% {name}", percent(user), percent(system));
     }
     text
+}
+
+/// User and system time of every thread, in clock ticks, and its name.
+fn times() -> BTreeMap<String, (u64, u64, String)> {
+    let entries = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| {
+            let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+            let (head, rest) = stat.rsplit_once(')')?;
+            let mut fields = rest.split_whitespace().skip(11);
+            let (user, system) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+            let name = head.split_once('(')?.1.to_owned();
+            Some((entry.file_name().to_string_lossy().into_owned(), (user, system, name)))
+        })
+        .collect()
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::FutureExt;
+use http::header::ORIGIN;
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use lxd_auth::{Caller, Peer};
@@ -14,6 +15,7 @@ use lxd_types::names::ProjectName;
 use lxd_types::{Error, Result};
 use tracing::Instrument;
 
+use crate::cors;
 use crate::ctx::{Collection, Ctx};
 use crate::path;
 use crate::reply::{Body, Reply};
@@ -40,11 +42,14 @@ impl Service {
 
     /// Answers one request. Never fails: errors and panics become envelopes.
     pub async fn call(&self, caller: Arc<Caller>, request: Request<Incoming>) -> Response<Body> {
+        let from_page = request.headers().contains_key(ORIGIN);
         let result = self.route(caller, request).await;
-        match result {
+        let mut response = match result {
             Ok(reply) => reply.into_response(),
             Err(error) => Reply::error(&error).into_response(),
-        }
+        };
+        cors::add(&self.core.server.config(), from_page, response.headers_mut());
+        response
     }
 
     async fn route(&self, caller: Arc<Caller>, request: Request<Incoming>) -> Result<Reply> {
@@ -140,11 +145,12 @@ fn check(access: Access, cx: &Ctx) -> Result<()> {
 /// A browser sends the client certificate by itself, whatever page asks for it: requests of pages of
 /// other origins are refused, websocket handshakes too (security.md D5).
 fn refuse_foreign_pages(cx: &Ctx) -> Result<()> {
-    if matches!(cx.caller.peer, Peer::Unix { .. }) {
+    let origin = cx.headers().get(ORIGIN);
+    if matches!(cx.caller.peer, Peer::Unix { .. }) || cors::names(&cx.core.server.config(), origin) {
         return Ok(());
     }
     let site_is_own = cx.header("sec-fetch-site").is_none_or(|site| matches!(site, "same-origin" | "none"));
-    let origin_is_own = cx.headers().get("origin").is_none_or(|origin| {
+    let origin_is_own = origin.is_none_or(|origin| {
         let host = cx.headers().get("host").map(http::HeaderValue::as_bytes);
         origin.as_bytes().strip_prefix(b"https://") == host && host.is_some()
     });

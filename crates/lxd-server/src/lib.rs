@@ -5,6 +5,7 @@
 pub mod api;
 pub mod body;
 pub mod connection;
+mod cors;
 pub mod ctx;
 pub mod debug;
 pub mod devlxd;

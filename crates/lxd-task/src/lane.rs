@@ -25,6 +25,21 @@ impl Lane {
         Self { name: name.into(), places: Arc::new(Semaphore::new(WIDTH)), late: Arc::default() }
     }
 
+    /// The object.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Calls under way.
+    pub fn calls(&self) -> usize {
+        WIDTH - self.places.available_permits()
+    }
+
+    /// Since when it has not answered.
+    pub fn late_since(&self) -> Option<Instant> {
+        *self.late.lock().expect("no panic happens while the lock is held")
+    }
+
     /// Runs a blocking call on a thread of its own.
     ///
     /// # Errors
@@ -76,6 +91,7 @@ mod tests {
         let (release, wait) = std::sync::mpsc::channel::<()>();
         let late = lane.run(Duration::from_millis(20), move || wait.recv()).await;
         assert_eq!(late.unwrap_err().kind(), Kind::Unavailable);
+        assert!(lane.calls() == 1 && lane.late_since().is_some());
         assert_eq!(lane.run(Duration::from_secs(5), || 7).await.unwrap(), 7);
         release.send(()).unwrap();
     }

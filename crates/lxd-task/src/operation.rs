@@ -145,6 +145,7 @@ struct State {
     metadata: BTreeMap<String, Value>,
     error: Option<(Kind, String)>,
     step: &'static str,
+    step_since: Timestamp,
     /// A token that was used.
     spent: bool,
 }
@@ -171,6 +172,7 @@ impl Operations {
                 metadata: spec.metadata.clone(),
                 error: None,
                 step: "",
+                step_since: now,
                 spent: false,
             }),
             spec,
@@ -317,6 +319,11 @@ impl Operation {
         &self.spec.project
     }
 
+    /// What users read.
+    pub fn description(&self) -> &str {
+        &self.spec.description
+    }
+
     /// Who asked for it.
     pub fn requestor(&self) -> Option<&EventRequestor> {
         self.spec.requestor.as_ref()
@@ -335,7 +342,9 @@ impl Operation {
     /// What it is doing right now and when that last changed, for `/internal/debug`.
     pub fn step(&self) -> (&'static str, Timestamp) {
         let state = self.state.lock().expect("no panic happens while the lock is held");
-        (state.step, state.updated_at)
+        let changed =
+            if state.step_since.0 > state.updated_at.0 { state.step_since } else { state.updated_at };
+        (state.step, changed)
     }
 
     /// As it stands in answers; the sockets' secrets only for its creator.
@@ -444,7 +453,8 @@ impl OpHandle {
 
     /// Names the step that runs now.
     pub fn step(&self, step: &'static str) {
-        self.0.state.lock().expect("no panic happens while the lock is held").step = step;
+        let mut state = self.0.state.lock().expect("no panic happens while the lock is held");
+        (state.step, state.step_since) = (step, Timestamp::now());
     }
 
     /// Ends when a client cancels the operation.
@@ -470,62 +480,5 @@ impl OpHandle {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn operations() -> Operations {
-        Operations::new(EventHub::default())
-    }
-
-    #[tokio::test]
-    async fn a_task_ends_with_its_result() {
-        let ops = operations();
-        let good = ops.spawn(OperationSpec::task("Doing", "default"), |_| async { Ok(()) });
-        let bad = ops.spawn(OperationSpec::task("Doing", "default"), |_| async {
-            Err(Error::not_found("no image").context("Failed to create"))
-        });
-        assert!(good.wait(None).await && bad.wait(None).await);
-        assert_eq!(good.status(), StatusCode::SUCCESS);
-        let view = bad.view(false);
-        assert_eq!(
-            (view.status_code, view.err.as_str()),
-            (StatusCode::FAILURE, "Failed to create: no image")
-        );
-    }
-
-    #[tokio::test]
-    async fn a_panic_is_a_failure_and_nothing_else() {
-        let ops = operations();
-        let op = ops.spawn(OperationSpec::task("Doing", ""), |_| async { panic!("on purpose") });
-        assert!(op.wait(None).await);
-        assert_eq!(op.status(), StatusCode::FAILURE);
-    }
-
-    #[tokio::test]
-    async fn cancelling_needs_leave() {
-        let ops = operations();
-        let fixed = ops.spawn(OperationSpec::task("Doing", ""), |op| async move {
-            op.cancelled().await;
-            Ok(())
-        });
-        assert!(ops.cancel(&fixed).is_err());
-        let loose = ops.spawn(OperationSpec::task("Doing", "").cancellable(), |op| async move {
-            op.cancelled().await;
-            op.check()
-        });
-        ops.cancel(&loose).unwrap();
-        assert!(loose.wait(None).await);
-        assert_eq!(loose.status(), StatusCode::CANCELLED);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_finished_operation_is_forgotten() {
-        let ops = operations();
-        let op = ops.spawn(OperationSpec::task("Doing", ""), |_| async { Ok(()) });
-        op.wait(None).await;
-        assert!(ops.get(&op.id.to_string()).is_ok());
-        tokio::time::sleep(KEPT + Duration::from_secs(1)).await;
-        assert!(ops.get(&op.id.to_string()).is_err());
-        assert!(!op.wait(Some(Duration::ZERO)).await || op.status().is_final());
-    }
-}
+#[path = "operation_tests.rs"]
+mod tests;

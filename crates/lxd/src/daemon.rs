@@ -14,6 +14,7 @@ use lxd_types::error::Context;
 use lxd_types::{Error, Result};
 use sd_notify::NotifyState;
 use tokio::net::UnixListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{DaemonFlags, Globals, lxd_dir};
@@ -101,13 +102,22 @@ async fn open(
     let group = flags.group.as_deref().map(group_id).transpose()?;
     lxd_db::check_foreign(&dir)?;
     layout::make(&dir)?;
-    let socket = dir.join("unix.socket");
+    let (socket, of_systemd) = (dir.join("unix.socket"), inherited.is_some());
     let unix = match inherited {
         Some(listener) => listener::adopt_unix(listener)?,
         None => listener::bind_unix(&socket, group).await?,
     };
     let options = Options { dir, group: flags.group.clone() };
-    Ok((Core::open(options).await?, unix))
+    match Core::open(options).await {
+        Ok(core) => Ok((core, unix)),
+        Err(error) => {
+            // Nobody is to take it for the socket of a daemon that runs.
+            if !of_systemd {
+                let _ = std::fs::remove_file(socket);
+            }
+            Err(error)
+        }
+    }
 }
 
 /// The id of a group of this host.
@@ -136,8 +146,16 @@ async fn listen(core: SharedCore, network: Arc<Network>) {
 
 /// What may take its time: recovery, networks, pools, autostart.
 async fn start(core: SharedCore) {
-    core.start().await;
+    let ready = core.ready.subscribe();
+    tokio::join!(core.start(), tell_systemd(ready));
     tracing::info!("Daemon started");
+}
+
+/// The unit has started when the daemon is ready; starting its instances may take longer than systemd waits.
+async fn tell_systemd(mut ready: watch::Receiver<bool>) {
+    if ready.wait_for(|ready| *ready).await.is_err() {
+        return;
+    }
     if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
         tracing::warn!(%error, "Failed to tell systemd that the daemon is ready");
     }

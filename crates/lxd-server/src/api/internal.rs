@@ -12,6 +12,7 @@ use crate::{Ctx, Reply};
 /// Rows of the route table.
 pub fn routes() -> Vec<Route> {
     let mut all = vec![
+        route(Method::GET, "/internal/debug", Access::Root, "1.0", debug),
         route(Method::GET, "/internal/ready", Access::Root, "1.0", ready),
         route(
             Method::POST,
@@ -35,6 +36,11 @@ async fn ready(cx: Ctx) -> Result<Reply> {
     Ok(Reply::empty())
 }
 
+/// What runs and waits right now.
+async fn debug(cx: Ctx) -> Result<Reply> {
+    Reply::json(&cx.core.report().await?)
+}
+
 /// The hook of a container that ends and wants to be started again. The answer comes at once: the hook runs inside the stop.
 async fn container_on_stop(cx: Ctx) -> Result<Reply> {
     let (project, name) = (cx.parse("project")?, cx.parse("name")?);
@@ -47,10 +53,7 @@ async fn container_on_stop(cx: Ctx) -> Result<Reply> {
 /// Stops the instances, then the daemon. The answer comes when the instances have stopped.
 async fn shutdown(cx: Ctx) -> Result<Reply> {
     if !cx.query_bool("force") {
-        let running = cx.core.operations.list(|operation| !operation.status().is_final());
-        for operation in running {
-            operation.wait(Some(std::time::Duration::from_secs(5 * 60))).await;
-        }
+        cx.core.wait_for_operations().await?;
     }
     cx.core.shutdown_instances().await;
     cx.core.end.cancel();
