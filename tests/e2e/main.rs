@@ -3,13 +3,16 @@
 
 mod clients;
 mod copies;
+mod daemon;
 mod devlxd;
 mod faults;
 mod images;
+mod init;
 mod instances;
 mod kill;
 mod networks;
 mod server;
 mod snapshots;
 mod storage;
+mod trust;
 mod world;

@@ -125,6 +125,17 @@ impl Daemon {
         wait_for("the daemon's end after SIGTERM", 60, || child.try_wait().expect("it is our child"));
     }
 
+    /// Waits until the daemon has ended by itself.
+    pub fn wait_end(&mut self) {
+        let mut child = self.child.take().expect("the daemon runs");
+        wait_for("the daemon's end", 90, || child.try_wait().expect("it is our child"));
+    }
+
+    /// Adds to the environment of the next [`Daemon::launch`].
+    pub fn set_env(&mut self, key: &str, value: &str) {
+        self.env.push((key.to_owned(), value.to_owned()));
+    }
+
     /// [`Daemon::stop`] and [`Daemon::launch`].
     pub fn restart(&mut self) {
         self.stop();
