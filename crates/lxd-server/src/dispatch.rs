@@ -115,7 +115,8 @@ impl Service {
             let handler = AssertUnwindSafe(async { (route.handler)(cx).await });
             return handler.catch_unwind().await.unwrap_or_else(|panic| Err(panicked(&*panic)));
         }
-        let span = tracing::info_span!("request", request = cx.id, project = %cx.project);
+        let span =
+            tracing::info_span!("request", request = cx.id, project = %cx.project, object = cx.uri().path());
         let core = self.core.clone();
         core.run(route.path, async move { (route.handler)(cx).await }.instrument(span)).await
     }

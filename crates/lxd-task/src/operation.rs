@@ -14,6 +14,7 @@ use lxd_types::{Error, Kind, Result};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::events::{EventHub, EventKind};
@@ -198,14 +199,16 @@ impl Operations {
         operation.set_status(StatusCode::RUNNING, None);
         let handle = OpHandle(operation.clone());
         let operations = self.clone();
-        tokio::spawn(async move {
+        let span = operation.span();
+        let work = async move {
             let operation = handle.0.clone();
             let result = AssertUnwindSafe(async { run(handle).await }).catch_unwind().await;
             let result =
                 result.unwrap_or_else(|_| Err(Error::internal("The operation panicked, see the log")));
             operation.finish(result);
             operations.forget_later(operation.id);
-        });
+        };
+        tokio::spawn(work.instrument(span));
     }
 
     /// Makes and starts an operation.
@@ -317,6 +320,19 @@ impl Operation {
     /// Its project; empty for the whole server.
     pub fn project(&self) -> &str {
         &self.spec.project
+    }
+
+    /// What every log line of its work carries.
+    fn span(&self) -> tracing::Span {
+        let objects =
+            self.spec.resources.values().flatten().map(String::as_str).collect::<Vec<_>>().join(" ");
+        tracing::info_span!(
+            parent: None,
+            "operation",
+            operation = %self.id,
+            project = self.spec.project,
+            object = objects
+        )
     }
 
     /// What users read.

@@ -1,17 +1,20 @@
 //! `POST /1.0/certificates`: a trusted client adds any certificate, a stranger its own with the trust
 //! password or a token.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use lxd_api::certificate::CertificatesPost;
 use lxd_auth::material::Material;
 use lxd_auth::{Caller, Peer, password};
+use lxd_config::server::CORE_REMOTE_TOKEN_EXPIRY;
 use lxd_db::certificates::{self, Certificate};
 use lxd_task::OperationSpec;
 use lxd_task::operation::{Class, Operation};
 use lxd_types::{Error, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 
 use super::{default, kind_of, url};
@@ -103,24 +106,38 @@ impl Core {
             wanted.iter().try_for_each(|name| lxd_db::projects::require(tx, name).map(drop))
         };
         self.db.read(projects_exist).await?;
+        let addresses = self.addresses().await;
+        if addresses.is_empty() {
+            return Err(Error::bad_request("Can't issue token when server isn't listening on network"));
+        }
+        let expiry = CORE_REMOTE_TOKEN_EXPIRY.read(&self.server.config());
+        let expiry = expiry.map_err(|error| Error::internal(error.to_string()))?;
         let secret = hex::encode(rand::random::<[u8; 32]>());
-        let spec = OperationSpec::task("Executing operation", "")
+        let mut spec = OperationSpec::task("Executing operation", "")
             .class(Class::Token)
             .by(caller.requestor())
             .with("secret", secret)
             .with("fingerprint", self.server.certificate.fingerprint.clone())
-            .with("addresses", json!(self.addresses().await))
+            .with("addresses", json!(addresses))
             .with("request", json!(request));
+        if let Some(end) = expiry.and_then(|expiry| expiry.after(Utc::now())) {
+            spec = spec.with("expiresAt", json!(end));
+        }
         Ok(self.operations.issue(spec))
     }
 
-    /// The request of the token with this secret; it is spent by that.
-    fn use_token(&self, secret: &str) -> Option<CertificatesPost> {
+    /// The request of the token that a client sent (whole, or its secret alone); it is spent by that.
+    fn use_token(&self, sent: &str) -> Option<CertificatesPost> {
+        let secret = lxd_auth::token_secret(sent);
         let tokens = self.operations.list(|operation| operation.class() == Class::Token);
         let mut found = None;
         // All are compared, so that the time tells nothing.
         for token in tokens.iter().filter(|token| !token.status().is_final()) {
             let metadata = token.view(false).metadata;
+            if expired(&metadata) {
+                self.operations.end(token, Err(Error::cancelled("The token has expired")));
+                continue;
+            }
             let own = metadata.get("secret").and_then(|own| own.as_str()).unwrap_or_default();
             if bool::from(own.as_bytes().ct_eq(secret.as_bytes())) && !own.is_empty() {
                 found = Some((token, metadata));
@@ -132,6 +149,12 @@ impl Core {
         }
         serde_json::from_value(metadata.get("request")?.clone()).ok()
     }
+}
+
+/// True when the time of a token is over.
+fn expired(metadata: &BTreeMap<String, Value>) -> bool {
+    let end = metadata.get("expiresAt").and_then(Value::as_str);
+    end.and_then(|end| end.parse::<DateTime<Utc>>().ok()).is_some_and(|end| end <= Utc::now())
 }
 
 /// The certificate to add: that of the request, else that of the connection.

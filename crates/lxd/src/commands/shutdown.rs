@@ -48,7 +48,9 @@ async fn end(force: bool) -> Result<()> {
     Ok(())
 }
 
-/// True while the process is there and is a daemon (its number may be that of another one in the meantime).
+/// True while the process runs and is a daemon: its number may be that of another one in the meantime, and one that has
+/// ended stays a zombie until its parent looks.
 fn is_lxd(process: &Path) -> bool {
-    std::fs::read_to_string(process.join("comm")).is_ok_and(|name| name.trim_end() == "lxd")
+    let stat = std::fs::read_to_string(process.join("stat")).unwrap_or_default();
+    stat.contains(" (lxd) ") && !stat.contains(") Z ")
 }
