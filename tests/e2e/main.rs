@@ -13,6 +13,7 @@ mod kill;
 mod networks;
 mod server;
 mod snapshots;
+mod speed;
 mod storage;
 mod trust;
 mod world;

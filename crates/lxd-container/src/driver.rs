@@ -15,6 +15,7 @@ use lxd_types::helper::{ContainerRef, Started};
 use lxd_types::{Error, Kind, Result};
 
 use crate::cgroup::{Cgroups, Hierarchies};
+use crate::raw;
 use crate::render::render;
 use crate::running::Running;
 use crate::spec::{HostFacts, Spec};
@@ -66,8 +67,11 @@ impl Containers {
         let (helper, ContainerRef { name, lxcpath, config }) = (self.helper.path().display(), &job);
         let text = format!("Failed to run: {helper} forkstart {name} {lxcpath} {config}: exit status 1");
         let failed = || Error::internal(text.clone());
+        // Finding newuidmap and newgidmap, liblxc would start them (four processes) for what it can write itself.
+        let starter =
+            if raw::has_hooks(&spec.raw)? { self.helper.clone() } else { self.helper.without_programs() };
         let start = async {
-            let mut process = self.helper.start("forkstart", &job, &[], Some(log)).await?;
+            let mut process = starter.start("forkstart", &job, &[], Some(log)).await?;
             let started: Started = process.answer().await.map_err(|_| failed())?;
             // It ends by itself right after its answer.
             process.wait().await.context("Failed to wait for the helper")?;

@@ -41,6 +41,11 @@ impl Containers {
 }
 
 impl Files {
+    /// Whether it can take another request: the helper lives and has answered the last one.
+    pub fn is_idle(&mut self) -> bool {
+        self.process.is_idle()
+    }
+
     /// One request; a descriptor comes with [`FileReply::Opened`].
     ///
     /// # Errors

@@ -44,6 +44,14 @@ pub fn parse(text: &str) -> Result<Vec<(String, String)>> {
     Ok(items)
 }
 
+/// Whether programs of the administrator run at the container's start, which may need a `PATH`.
+///
+/// # Errors
+/// As [`parse`].
+pub fn has_hooks(text: &str) -> Result<bool> {
+    Ok(parse(text)?.iter().any(|(key, _)| key.starts_with("lxc.hook.") || key.starts_with("lxc.net.")))
+}
+
 fn check(key: &str) -> Result<()> {
     // Several spellings of one thing; the reference names all of them by the old one.
     if key == "lxc.logfile" || key == "lxc.loglevel" || key.starts_with("lxc.log.") {
@@ -71,6 +79,12 @@ mod tests {
             parse("# a comment\n\n lxc.cap.drop = sys_time \nlxc.net.0.ipv4.address=10.0.0.2/24\n").unwrap();
         assert_eq!(items[0], ("lxc.cap.drop".into(), "sys_time".into()));
         assert_eq!(items[1], ("lxc.net.0.ipv4.address".into(), "10.0.0.2/24".into()));
+    }
+
+    #[test]
+    fn hooks_are_found() {
+        assert!(has_hooks("lxc.cap.drop = x\nLXC.hook.start = /bin/true").unwrap());
+        assert!(!has_hooks("# lxc.hook.start = /bin/true\nlxc.cap.drop = lxc.hook.start").unwrap());
     }
 
     #[test]

@@ -23,6 +23,8 @@ const BACKUP_YAML: Duration = Duration::from_secs(5);
 
 /// How often slow steps are looked for.
 const SLOW_STEPS: Duration = Duration::from_secs(5);
+/// How often things are looked for that were kept for a next request which did not come.
+const KEPT: Duration = Duration::from_secs(5);
 
 /// How long a warning whose cause is gone can be read.
 const RESOLVED_WARNINGS: chrono::Duration = chrono::Duration::days(1);
@@ -37,6 +39,7 @@ const TASKS: &[Task<Core>] = &[
     },
     Task { name: "scheduled snapshots", every: MINUTE, run: |core| Box::pin(instance_snapshots(core)) },
     Task { name: "slow steps to the log", every: SLOW_STEPS, run: |core| Box::pin(log_slow_steps(core)) },
+    Task { name: "end of what is kept for the next request", every: KEPT, run: |core| Box::pin(sweep(core)) },
     Task { name: "removal of resolved warnings", every: HOUR, run: |core| Box::pin(prune_warnings(core)) },
     Task {
         name: "expired volume snapshots",
@@ -97,6 +100,11 @@ async fn prune_warnings(core: Arc<Core>) {
     if let Err(error) = core.db.write(move |tx| warnings::delete_resolved(tx, limit)).await {
         tracing::error!(error = error.chain(), "Failed to remove resolved warnings");
     }
+}
+
+async fn sweep(core: Arc<Core>) {
+    core.file_sessions.sweep();
+    core.lists.sweep();
 }
 
 async fn renew_backup_yaml(core: Arc<Core>) {

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::faults::Faults;
 use crate::instances::guest::GuestEvents;
 use crate::instances::snapshots::schedule::Seen;
-use crate::instances::{HostIds, Runtime};
+use crate::instances::{FileSessions, HostIds, ListCache, Runtime};
 use crate::journal::Journal;
 use crate::server::Server;
 use crate::{Paths, SharedCore};
@@ -64,6 +64,10 @@ pub struct Core {
     pub schedule_seen: Seen,
     /// What was seen of the background tasks.
     pub background: Runs,
+    /// The last list of instances.
+    pub lists: ListCache,
+    /// Helpers that touch files of instances, kept for the next request.
+    pub file_sessions: FileSessions,
     /// Held while a `backup.yaml` is written, and by whoever removes or renames a volume of an instance.
     pub backup_files: tokio::sync::Mutex<()>,
     /// What runs on this member.
@@ -123,6 +127,7 @@ impl Core {
         let bridges = Bridges::new(runner.clone(), Netlink::open()?, paths.networks(), options.group.clone());
         let faults = Arc::new(Faults::from_environment());
         let events = EventHub::default();
+        let file_sessions = FileSessions::default();
         let core = Arc::new_cyclic(|me| Self {
             me: me.clone(),
             image_store,
@@ -132,9 +137,11 @@ impl Core {
             operations: Operations::new(events.clone()),
             events,
             guests: GuestEvents::default(),
-            gates: Gates::default(),
             schedule_seen: Seen::default(),
             background: Runs::default(),
+            gates: Gates::telling(sessions_end_at_actions(&file_sessions)),
+            file_sessions,
+            lists: ListCache::default(),
             backup_files: tokio::sync::Mutex::default(),
             runtime: Runtime::default(),
             runner,
@@ -225,6 +232,12 @@ impl Core {
             }
         }
     }
+}
+
+/// Whoever begins an action on an instance finds none of our helpers in its files.
+fn sessions_end_at_actions(sessions: &FileSessions) -> impl Fn(&str) + Send + Sync + 'static {
+    let sessions = sessions.clone();
+    move |key| sessions.end(key)
 }
 
 /// The server's configuration as stored, global and local keys together.

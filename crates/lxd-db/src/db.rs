@@ -2,13 +2,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, Utc};
 use lxd_types::{Error, Result};
 use rusqlite::Connection;
 
 use crate::error::sql;
+use crate::group::{Commits, step};
 use crate::open::{self, Paths};
 use crate::tx::Tx;
 use crate::worker::{WaitStats, Workers};
@@ -28,11 +29,9 @@ struct Inner {
     readers: Workers,
     local: Workers,
     writer: Workers,
-    global_commits: AtomicU64,
-    local_commits: AtomicU64,
+    global_commits: Arc<Commits>,
+    local_commits: Arc<Commits>,
     paths: Paths,
-    /// Debug mode `LXD_DB_TWICE=1`: every closure runs twice, with a rollback between.
-    twice: bool,
 }
 
 /// What the database has done since the start.
@@ -85,15 +84,17 @@ impl Db {
         }
         let local = writers.pop().into_iter().collect();
         let readers = (0..READERS).map(|_| open::open_reader(&paths.global)).collect::<Result<_>>()?;
+        let twice = std::env::var_os("LXD_DB_TWICE").is_some_and(|v| v == "1");
+        let commits = || Arc::new(Commits { twice, ..Commits::default() });
+        let (global_commits, local_commits) = (commits(), commits());
         Ok(Self {
             inner: Arc::new(Inner {
-                readers: Workers::start("read", readers)?,
-                local: Workers::start("local", local)?,
-                writer: Workers::start("write", writers)?,
-                global_commits: AtomicU64::new(0),
-                local_commits: AtomicU64::new(0),
+                readers: Workers::start("read", readers, &global_commits)?,
+                local: Workers::start("local", local, &local_commits)?,
+                writer: Workers::start("write", writers, &global_commits)?,
+                global_commits,
+                local_commits,
                 paths,
-                twice: std::env::var_os("LXD_DB_TWICE").is_some_and(|v| v == "1"),
             }),
         })
     }
@@ -110,7 +111,8 @@ impl Db {
         self.inner.readers.run(move |conn| view(conn, &work)).await
     }
 
-    /// Runs `work` in one transaction on the global database: all of it is kept, or, when it fails, nothing.
+    /// Runs `work` in one transaction on the global database: all of it is kept, or, when it fails, nothing. Changes
+    /// that are asked for at the same time are committed together.
     ///
     /// `work` may run again and must have no effect besides its queries.
     ///
@@ -121,8 +123,7 @@ impl Db {
         T: Send + 'static,
         F: Fn(&Tx<'_>) -> Result<T> + Send + 'static,
     {
-        let inner = Arc::clone(&self.inner);
-        self.inner.writer.run(move |conn| change(conn, inner.twice, &inner.global_commits, &work)).await
+        self.inner.writer.change(work).await
     }
 
     /// [`Db::read`] on the local database.
@@ -146,8 +147,7 @@ impl Db {
         T: Send + 'static,
         F: Fn(&Tx<'_>) -> Result<T> + Send + 'static,
     {
-        let inner = Arc::clone(&self.inner);
-        self.inner.local.run(move |conn| change(conn, inner.twice, &inner.local_commits, &work)).await
+        self.inner.local.change(work).await
     }
 
     pub(crate) fn paths(&self) -> &Paths {
@@ -166,12 +166,18 @@ impl Db {
         self.inner.writer.run(work).await
     }
 
+    /// A number that grows with every commit to the global database. What was read after it was asked for is still
+    /// true as long as the number is the same.
+    pub fn global_changes(&self) -> u64 {
+        self.inner.global_commits.done.load(Ordering::Acquire)
+    }
+
     /// Commits and waiting times since the start.
     pub fn stats(&self) -> DbStats {
         let inner = &self.inner;
         DbStats {
-            global_commits: inner.global_commits.load(Ordering::Relaxed),
-            local_commits: inner.local_commits.load(Ordering::Relaxed),
+            global_commits: inner.global_commits.done.load(Ordering::Relaxed),
+            local_commits: inner.local_commits.done.load(Ordering::Relaxed),
             reads: inner.readers.waits(),
             writes: inner.writer.waits(),
             local: inner.local.waits(),
@@ -204,64 +210,33 @@ fn present(path: &Path, kind: &open::Kind, paths: &Paths, now: DateTime<Utc>) ->
     Ok(conn)
 }
 
-/// An open transaction that is rolled back unless it was ended: a panic must not leave it open.
-struct Open<'a> {
+fn view<T>(conn: &Connection, work: &impl Fn(&Tx<'_>) -> Result<T>) -> Result<T> {
+    let view = View::open(conn)?;
+    let outcome = work(&Tx::new(conn));
+    drop(view);
+    outcome
+}
+
+/// A consistent view that is left in any case: a panic must not leave it open.
+struct View<'a> {
     conn: &'a Connection,
 }
 
-impl<'a> Open<'a> {
-    fn begin(conn: &'a Connection, text: &str) -> Result<Self> {
-        step(conn, text)?;
+impl<'a> View<'a> {
+    fn open(conn: &'a Connection) -> Result<Self> {
+        step(conn, "BEGIN DEFERRED")?;
         Ok(Self { conn })
-    }
-
-    fn commit(self) -> Result<()> {
-        // On failure the transaction is still open and the guard rolls it back.
-        step(self.conn, "COMMIT")
     }
 }
 
-impl Drop for Open<'_> {
+impl Drop for View<'_> {
     fn drop(&mut self) {
         if !self.conn.is_autocommit()
             && let Err(error) = step(self.conn, "ROLLBACK")
         {
-            tracing::error!(error = %error.chain(), "Failed to roll back a database transaction");
+            tracing::error!(error = %error.chain(), "Failed to leave a view of the database");
         }
     }
-}
-
-fn step(conn: &Connection, text: &str) -> Result<()> {
-    conn.prepare_cached(text).and_then(|mut s| s.execute([])).map(drop).map_err(sql)
-}
-
-fn view<T>(conn: &Connection, work: &impl Fn(&Tx<'_>) -> Result<T>) -> Result<T> {
-    let open = Open::begin(conn, "BEGIN DEFERRED")?;
-    let outcome = work(&Tx::new(conn));
-    drop(open);
-    outcome
-}
-
-fn change<T>(
-    conn: &Connection,
-    twice: bool,
-    commits: &AtomicU64,
-    work: &impl Fn(&Tx<'_>) -> Result<T>,
-) -> Result<T> {
-    if twice {
-        let open = Open::begin(conn, "BEGIN IMMEDIATE")?;
-        let first = work(&Tx::new(conn)).map(drop);
-        drop(open);
-        first?;
-    }
-    let before = conn.total_changes();
-    let open = Open::begin(conn, "BEGIN IMMEDIATE")?;
-    let answer = work(&Tx::new(conn))?;
-    open.commit()?;
-    if conn.total_changes() != before {
-        commits.fetch_add(1, Ordering::Relaxed);
-    }
-    Ok(answer)
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ pub mod warnings;
 mod backup;
 mod db;
 mod error;
+mod group;
 mod keyvalue;
 mod open;
 mod patch;

@@ -10,8 +10,19 @@ use lxd_types::{Error, Result};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use crate::group::{self, Change, Commits, Pending};
+use crate::tx::Tx;
+
 /// Work for one connection.
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+enum Job {
+    /// Has the connection for itself.
+    Alone(Box<dyn FnOnce(&mut Connection) + Send>),
+    /// A change; those that wait at the same time are committed together.
+    Change(Box<dyn Change>),
+}
+
+/// Changes that are committed together at most: the first of them waits for the last.
+const TOGETHER: usize = 64;
 
 /// Threads with one connection each, fed by one queue. Dropping it ends them after the work that waits.
 pub(crate) struct Workers {
@@ -66,6 +77,22 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Changes that stand at the head of the queue.
+    fn changes(&self, first: Box<dyn Change>) -> Vec<Box<dyn Change>> {
+        let (mut state, mut changes) = (self.lock(), vec![first]);
+        while changes.len() < TOGETHER {
+            match state.jobs.pop_front() {
+                Some(Job::Change(change)) => changes.push(change),
+                Some(other) => {
+                    state.jobs.push_front(other);
+                    break;
+                }
+                None => break,
+            }
+        }
+        changes
+    }
+
     /// The next job; `None` when the queue was closed and is empty.
     fn next(&self) -> Option<Job> {
         let mut state = self.lock();
@@ -86,16 +113,19 @@ impl Workers {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub(crate) fn start(name: &str, connections: Vec<Connection>) -> Result<Self> {
+    pub(crate) fn start(name: &str, connections: Vec<Connection>, commits: &Arc<Commits>) -> Result<Self> {
         let queue = Arc::new(Queue::default());
         let mut threads = Vec::with_capacity(connections.len());
         for mut conn in connections {
-            let queue = Arc::clone(&queue);
+            let (queue, commits) = (Arc::clone(&queue), Arc::clone(commits));
             let thread = std::thread::Builder::new()
                 .name(format!("db-{name}"))
                 .spawn(move || {
                     while let Some(job) = queue.next() {
-                        job(&mut conn);
+                        match job {
+                            Job::Alone(work) => work(&mut conn),
+                            Job::Change(first) => group::commit(&conn, queue.changes(first), &commits),
+                        }
                     }
                 })
                 .map_err(|e| {
@@ -114,14 +144,30 @@ impl Workers {
     ) -> Result<T> {
         let (answer, wait) = oneshot::channel();
         let (asked, waits) = (Instant::now(), Arc::clone(&self.waits));
-        self.push(Box::new(move |conn| {
+        self.push(Job::Alone(Box::new(move |conn| {
             waits.note(asked);
             // After a panic the transaction was rolled back by its guard, so the connection is sound.
             let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(conn)))
                 .unwrap_or_else(|_| Err(Error::internal("A database query panicked")));
             // Nobody waits any more: the work is done all the same.
             let _ = answer.send(outcome);
-        }));
+        })));
+        wait.await.unwrap_or_else(|_| Err(Error::unavailable("The database is closed")))
+    }
+
+    /// Runs `work` in a transaction, which it may share with others, and waits until that is committed.
+    pub(crate) async fn change<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        let (answer, wait) = oneshot::channel();
+        let (asked, waits) = (Instant::now(), Arc::clone(&self.waits));
+        let noted = move |tx: &Tx<'_>| {
+            waits.note(asked);
+            work(tx)
+        };
+        self.push(Job::Change(Box::new(Pending::new(noted, answer))));
         wait.await.unwrap_or_else(|_| Err(Error::unavailable("The database is closed")))
     }
 

@@ -33,6 +33,8 @@ const SMALL: usize = 64 << 10;
 pub struct Helper {
     program: Arc<OwnedFd>,
     path: PathBuf,
+    /// Whether it is told where programs are.
+    programs: bool,
 }
 
 impl Helper {
@@ -43,7 +45,7 @@ impl Helper {
     pub fn open(path: &Path) -> Result<Self> {
         let program = lxd_sys::memfd::sealed_copy(path)
             .map_err(|error| Error::with_source(Kind::Internal, format!("Failed to open {path:?}"), error))?;
-        Ok(Self { program: Arc::new(program), path: path.to_owned() })
+        Ok(Self { program: Arc::new(program), path: path.to_owned(), programs: true })
     }
 
     /// Opens the helper that lies beside this executable, or beside the one that `LXD_EXEC_PATH` names
@@ -57,6 +59,12 @@ impl Helper {
         let own =
             own.map_err(|error| Error::with_source(Kind::Internal, "Failed to find own executable", error))?;
         Self::open(&own.with_file_name("lxd-helper"))
+    }
+
+    /// One whose processes have no `PATH`: libraries in it find no programs to use.
+    #[must_use]
+    pub fn without_programs(&self) -> Self {
+        Self { programs: false, ..self.clone() }
     }
 
     /// Where the program lies on disk, for command lines that outlive the daemon (hooks).
@@ -84,15 +92,18 @@ impl Helper {
         let child = self.spawn(subcommand, theirs, log).map_err(failed)?;
         let ours = send_first(ours, job, fds).await.map_err(failed)?;
         ours.set_nonblocking(true).map_err(failed)?;
-        Ok(HelperProcess { child, socket: UnixStream::from_std(ours).map_err(failed)? })
+        Ok(HelperProcess { child, socket: UnixStream::from_std(ours).map_err(failed)?, waits: false })
     }
 
     fn spawn(&self, subcommand: &str, socket: StdStream, log: Option<File>) -> io::Result<Child> {
-        Command::new(format!("/proc/self/fd/{}", self.program.as_raw_fd()))
+        let mut command = Command::new(format!("/proc/self/fd/{}", self.program.as_raw_fd()));
+        command.env_clear();
+        if self.programs {
+            command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        }
+        command
             .arg0("lxd-helper")
             .arg(subcommand)
-            .env_clear()
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .stdin(Stdio::from(OwnedFd::from(socket)))
             .stdout(Stdio::null())
             .stderr(log.map_or_else(Stdio::null, Stdio::from))
@@ -123,6 +134,8 @@ async fn send_first(socket: StdStream, job: Vec<u8>, fds: &[BorrowedFd<'_>]) -> 
 pub struct HelperProcess {
     child: Child,
     socket: UnixStream,
+    /// A request was sent whose answer was not received, or not wholly.
+    waits: bool,
 }
 
 impl HelperProcess {
@@ -162,7 +175,13 @@ impl HelperProcess {
     pub async fn request(&mut self, request: &impl Serialize, fds: &[BorrowedFd<'_>]) -> Result<()> {
         let failed = |error: io::Error| Error::with_source(Kind::Internal, "Helper is gone", error);
         let data = serde_json::to_vec(request).map_err(|error| failed(error.into()))?;
+        self.waits = true;
         self.send(&data, fds).await.map_err(failed)
+    }
+
+    /// Whether a helper that serves several requests can take the next one: it lives, and has answered the last.
+    pub fn is_idle(&mut self) -> bool {
+        !self.waits && matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Waits for the end of the process; true when its exit status is 0.
@@ -183,6 +202,7 @@ impl HelperProcess {
         self.socket.read_exact(&mut head[got..]).await?;
         let mut data = vec![0_u8; frame::length(head)?];
         self.socket.read_exact(&mut data).await?;
+        self.waits = false;
         Ok(Some((data, fds)))
     }
 

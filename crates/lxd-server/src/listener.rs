@@ -17,6 +17,9 @@ use tokio_util::sync::CancellationToken;
 use crate::connection::{self, Origin};
 use crate::dispatch::Service;
 
+/// Bytes of answers that may lie in a connection: with the kernel's own default the two sides take turns too often.
+const SEND_BUFFER: usize = 1 << 20;
+
 /// Makes the unix socket, mode 0660, for root and `group`. A socket that an ended daemon left behind is
 /// replaced, a living daemon is not.
 ///
@@ -71,6 +74,8 @@ fn spawn_unix(stream: UnixStream, service: Arc<Service>, stop: CancellationToken
             return;
         }
     };
+    // Less than wished is no harm.
+    let _ = rustix::net::sockopt::set_socket_send_buffer_size_force(&stream, SEND_BUFFER);
     let caller = Caller::local(credentials.uid(), credentials.gid(), credentials.pid().unwrap_or(0));
     let caller = Arc::new(caller);
     tokio::spawn(connection::serve(service, move || caller.clone(), stream, Origin::Local, stop));

@@ -1,5 +1,6 @@
 //! What a handler answers with.
 
+use std::fs::File;
 use std::io;
 
 use bytes::Bytes;
@@ -12,15 +13,11 @@ use hyper::body::Frame;
 use lxd_task::operation::Operation;
 use lxd_types::{Error, Result};
 use serde::Serialize;
-use tokio_util::io::ReaderStream;
 
-use crate::error;
+use crate::{error, transfer};
 
 /// Body of every response: a block of bytes, or a stream.
 pub type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, io::Error>>;
-
-/// Bytes per read when a file is sent; smaller ones cost most of the rate.
-const CHUNK: usize = 256 * 1024;
 
 const SYNC_HEAD: &[u8] = b"{\"type\":\"sync\",\"status\":\"Success\",\"status_code\":200,\"operation\":\"\",\
                            \"error_code\":0,\"error\":\"\",\"metadata\":";
@@ -86,16 +83,13 @@ impl Reply {
         Self(response)
     }
 
-    /// The content of an open file, from its present position, as a download named `name`.
+    /// `length` bytes of an open file, from its present position, as a download named `name`.
     ///
     /// # Errors
     /// The name cannot stand in a header.
-    pub fn file(file: tokio::fs::File, length: Option<u64>, name: &str) -> Result<Self> {
-        let stream = ReaderStream::with_capacity(file, CHUNK);
-        let mut reply = Self::stream("application/octet-stream", stream)?;
-        if let Some(length) = length {
-            reply.0.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
-        }
+    pub fn file(file: File, length: u64, name: &str) -> Result<Self> {
+        let mut reply = Self::stream("application/octet-stream", transfer::send(file, length))?;
+        reply.0.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
         let name = name.replace(['"', '\\'], "_");
         reply.header(http::header::CONTENT_DISPOSITION, &format!("inline;filename=\"{name}\""))
     }

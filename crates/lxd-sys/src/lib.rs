@@ -11,6 +11,7 @@ pub mod dir;
 pub mod ethtool;
 pub mod frame;
 pub mod memfd;
+pub mod memory;
 pub mod mount;
 pub mod namespace;
 pub mod process;

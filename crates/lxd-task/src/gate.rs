@@ -7,9 +7,13 @@ use std::time::Instant;
 use lxd_types::Kind;
 use lxd_types::error::Classify;
 
+/// Told of each gate that is entered, before the action begins.
+type Listener = dyn Fn(&str) + Send + Sync;
+
 /// All gates of this member. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Gates {
+    listener: Option<Arc<Listener>>,
     /// Held for a look-up or an insertion, never across an await.
     taken: Arc<Mutex<BTreeMap<String, Holder>>>,
 }
@@ -53,6 +57,11 @@ impl std::fmt::Debug for Gates {
 }
 
 impl Gates {
+    /// Gates whose entering is told to `listener`, which must not block.
+    pub fn telling(listener: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self { listener: Some(Arc::new(listener)), ..Self::default() }
+    }
+
     /// Enters one gate.
     ///
     /// # Errors
@@ -82,6 +91,9 @@ impl Gates {
             taken.insert(key.clone(), Holder { action, since: Instant::now(), token });
         }
         drop(taken);
+        if let Some(listener) = &self.listener {
+            keys.iter().for_each(|key| listener(key));
+        }
         Ok(Guard { gates: self.clone(), keys, token })
     }
 

@@ -39,6 +39,7 @@ pub fn run(flags: &DaemonFlags, globals: &Globals) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Err(Error::forbidden("This must be run as root"));
     }
+    lxd_sys::memory::keep_little();
     let log = logging::start(globals)?;
     // Before any thread is there: this takes the descriptors out of the environment.
     let inherited = inherited_socket()?;

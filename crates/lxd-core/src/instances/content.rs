@@ -10,7 +10,8 @@ use lxd_types::helper::{FileOwner, FileReply, FileRequest, FileStat, PathKind};
 use lxd_types::names::InstanceName;
 use lxd_types::{Error, Kind, Result};
 
-use super::{InstanceKey, load, start};
+use super::file_sessions::{Place, Session};
+use super::{InstanceKey, Model, load, start};
 use crate::SharedCore;
 use crate::lifecycle::Lifecycle;
 
@@ -49,19 +50,20 @@ pub async fn get(
     path: &str,
 ) -> Result<(FileStat, Content)> {
     let key = InstanceKey::new(permit.project(), name);
-    let mut files = open(core, &key).await?;
+    let mut session = open(core, &key).await?;
+    let files = session.files()?;
     let path = path.to_owned();
-    let stat = match ask(&mut files, &FileRequest::Stat { path: path.clone() }).await? {
+    let stat = match ask(files, &FileRequest::Stat { path: path.clone() }).await? {
         FileReply::Stat(stat) => stat,
         _ => return Err(wrong()),
     };
     let event = Lifecycle::new("instance-file-retrieved", key.url()).in_project(&key.project);
     let content = match stat.kind {
-        PathKind::Directory => match ask(&mut files, &FileRequest::List { path }).await? {
+        PathKind::Directory => match ask(files, &FileRequest::List { path }).await? {
             FileReply::Names(names) => Content::Directory(names),
             _ => return Err(wrong()),
         },
-        PathKind::Symlink => match ask(&mut files, &FileRequest::ReadLink { path }).await? {
+        PathKind::Symlink => match ask(files, &FileRequest::ReadLink { path }).await? {
             FileReply::Link(text) => Content::Symlink(text),
             _ => return Err(wrong()),
         },
@@ -87,7 +89,8 @@ pub async fn put(
     owner: FileOwner,
 ) -> Result<Option<File>> {
     let key = InstanceKey::new(permit.project(), name);
-    let mut files = open(core, &key).await?;
+    let mut session = open(core, &key).await?;
+    let files = session.files()?;
     let target = path.to_owned();
     let file = match new {
         New::File { append } => {
@@ -95,11 +98,11 @@ pub async fn put(
             Some(files.open(&request).await.map_err(told)?.1.into())
         }
         New::Directory => {
-            ask(&mut files, &FileRequest::Mkdir { path: target, owner }).await?;
+            ask(files, &FileRequest::Mkdir { path: target, owner }).await?;
             None
         }
         New::Symlink(text) => {
-            ask(&mut files, &FileRequest::Symlink { path: target, target: text, owner }).await?;
+            ask(files, &FileRequest::Symlink { path: target, target: text, owner }).await?;
             None
         }
     };
@@ -114,29 +117,45 @@ pub async fn put(
 /// Not found; what the file system says.
 pub async fn delete(core: &SharedCore, permit: &Permit, name: &InstanceName, path: &str) -> Result<()> {
     let key = InstanceKey::new(permit.project(), name);
-    let mut files = open(core, &key).await?;
-    ask(&mut files, &FileRequest::Delete { path: path.to_owned() }).await?;
+    let mut session = open(core, &key).await?;
+    let files = session.files()?;
+    ask(files, &FileRequest::Delete { path: path.to_owned() }).await?;
     let event = Lifecycle::new("instance-file-deleted", key.url()).in_project(&key.project);
     core.tell(permit.caller(), event.with("file", path));
     Ok(())
 }
 
-/// A session in the instance as it is now.
-async fn open(core: &SharedCore, key: &InstanceKey) -> Result<Files> {
+/// A session in the instance as it is now: that of an earlier request, if there is one.
+async fn open(core: &SharedCore, key: &InstanceKey) -> Result<Session> {
+    let entry = core.runtime.get(key);
+    let place = entry.as_ref().map_or(Place::Stopped, |entry| Place::Running(entry.running.monitor()));
+    let gate = key.to_string();
+    let free = core.gates.holder(&gate).is_none();
+    let mut session = core.file_sessions.session(gate, place, free);
+    if session.is_open() {
+        return Ok(session);
+    }
     let wanted = key.clone();
     let model = core.db.read(move |tx| load(tx, &wanted)).await?;
     let containers = core.containers()?;
-    if let Some(entry) = core.runtime.get(key) {
-        let idmap = volatile::read_idmap(&model.row.config, &IDMAP_CURRENT).unwrap_or_default();
-        return containers.files_of_running(&entry.running, !idmap.is_empty()).await;
-    }
-    let (_pool, root) = start::mount_root(core, &model).await?;
+    session.opened(match entry {
+        Some(entry) => {
+            let idmap = volatile::read_idmap(&model.row.config, &IDMAP_CURRENT).unwrap_or_default();
+            containers.files_of_running(&entry.running, !idmap.is_empty()).await?
+        }
+        None => containers.files_of_stopped(&rootfs(core, &model).await?).await?,
+    });
+    Ok(session)
+}
+
+/// The root directory of a stopped instance.
+async fn rootfs(core: &SharedCore, model: &Model) -> Result<Dir> {
+    let (_pool, root) = start::mount_root(core, model).await?;
     let dir = root.dir.clone();
-    let rootfs: Dir = tokio::task::spawn_blocking(move || dir.open_dir("rootfs"))
+    tokio::task::spawn_blocking(move || dir.open_dir("rootfs"))
         .await
         .map_err(|panic| Error::internal(panic.to_string()))?
-        .map_err(|error| Error::with_source(Kind::Internal, "Failed to open the root directory", error))?;
-    containers.files_of_stopped(&rootfs).await
+        .map_err(|error| Error::with_source(Kind::Internal, "Failed to open the root directory", error))
 }
 
 async fn ask(files: &mut Files, request: &FileRequest) -> Result<FileReply> {

@@ -6,7 +6,7 @@ use lxd_db::{instances, projects};
 use lxd_types::names::InstanceName;
 use lxd_types::{InstanceKind, Result};
 
-use super::{InstanceKey, Model, instance_view, load, models};
+use super::{InstanceKey, Model, instance_view, list_cache, load};
 use crate::SharedCore;
 
 /// Which instances are wanted.
@@ -23,17 +23,18 @@ pub struct List {
 /// # Errors
 /// There is no such project.
 pub async fn list(core: &SharedCore, permit: &Permit, wanted: List) -> Result<Vec<Model>> {
-    let project = permit.project().to_string();
-    let found = core
-        .db
-        .read(move |tx| {
-            let project_id = if wanted.all_projects { None } else { Some(projects::require(tx, &project)?) };
-            let kind = wanted.kind.map(kind_number);
-            models(tx, instances::Filter { project_id, kind, node_id: None })
-        })
-        .await?;
-    let caller = permit.caller();
-    Ok(found.into_iter().filter(|model| caller.sees(model.key.project.as_str())).collect())
+    let project = permit.project();
+    if !wanted.all_projects {
+        let name = project.to_string();
+        core.db.read(move |tx| projects::require(tx, &name)).await?;
+    }
+    let (caller, kind) = (permit.caller(), wanted.kind.map(kind_number));
+    let shown = |model: &&Model| {
+        (wanted.all_projects || model.key.project == *project)
+            && kind.is_none_or(|kind| kind == model.row.kind)
+            && caller.sees(model.key.project.as_str())
+    };
+    Ok(list_cache::all(core).await?.iter().filter(shown).cloned().collect())
 }
 
 /// One instance.

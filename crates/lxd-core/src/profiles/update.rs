@@ -1,6 +1,8 @@
 //! `PUT` and `PATCH /1.0/profiles/{name}`: one transaction, however many instances have the profile; then those that
 //! run follow.
 
+use std::collections::HashSet;
+
 use lxd_api::profile::ProfilePut;
 use lxd_auth::Permit;
 use lxd_db::{Tx, instances, profiles};
@@ -10,7 +12,7 @@ use lxd_types::{ConfigExt, Error, Kind, Result};
 
 use super::{owner, put_view, rules, stored_project, url};
 use crate::SharedCore;
-use crate::instances::{HostIds, InstanceKey, Model, idmap, load};
+use crate::instances::{HostIds, InstanceKey, Model, idmap, load, models};
 use crate::lifecycle::Lifecycle;
 
 /// How the new fields follow from the present ones; may be called again when another change came first.
@@ -57,11 +59,10 @@ fn record(tx: &Tx<'_>, host: &Host, project: &ProjectName, name: &str, merge: &M
             _ => error,
         })?;
     let keys = users(tx, old.id)?;
-    let before: Vec<Model> = keys.iter().map(|key| load(tx, key)).collect::<Result<_>>()?;
+    let before = load_all(tx, &keys)?;
     profiles::update(tx, old.id, &put.description, &fields.config, &fields.devices)?;
     let mut users = Vec::new();
-    for before in before {
-        let mut after = load(tx, &before.key)?;
+    for (before, mut after) in before.into_iter().zip(load_all(tx, &keys)?) {
         rules::check_user(&before.devices, &after.devices)?;
         assign_ids(tx, host, &before, &mut after)?;
         users.push((before, after));
@@ -97,6 +98,19 @@ fn users(tx: &Tx<'_>, profile: i64) -> Result<Vec<InstanceKey>> {
     let rows = instances::by_profile(tx, profile)?;
     rows.iter().map(|(_, project, name)| InstanceKey::stored(project, name)).collect()
 }
+
+/// The instances of these keys, in their order (by project and name). Many are read with a few queries.
+fn load_all(tx: &Tx<'_>, keys: &[InstanceKey]) -> Result<Vec<Model>> {
+    if keys.len() < MANY {
+        return keys.iter().map(|key| load(tx, key)).collect();
+    }
+    let wanted: HashSet<&InstanceKey> = keys.iter().collect();
+    let all = models(tx, instances::Filter::default())?;
+    Ok(all.into_iter().filter(|model| wanted.contains(&model.key)).collect())
+}
+
+/// So many instances are read faster by reading all.
+const MANY: usize = 8;
 
 /// Lets the instances follow; all are tried.
 async fn follow(core: &SharedCore, users: &[(Model, Model)]) -> Result<()> {

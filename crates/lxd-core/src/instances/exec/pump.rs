@@ -12,7 +12,7 @@ use tokio::net::unix::pipe;
 use tokio_util::sync::CancellationToken;
 
 /// Bytes per read: smaller frames cost most of the rate.
-const PIECE: usize = 128 << 10;
+const PIECE: usize = 256 << 10;
 
 /// Capacity of pipes, where the kernel allows it.
 const CAPACITY: usize = 1 << 20;

@@ -6,12 +6,8 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use lxd_core::images::{self, Export, ExportPart, form_end, form_head};
 use lxd_types::{Error, Result};
-use tokio_util::io::ReaderStream;
 
-use crate::{Ctx, Reply};
-
-/// Bytes per read.
-const CHUNK: usize = 256 * 1024;
+use crate::{Ctx, Reply, transfer};
 
 /// The file of a unified image, or a form with both files of a split one.
 pub async fn get(cx: Ctx) -> Result<Reply> {
@@ -29,7 +25,7 @@ pub fn reply(export: Export) -> Result<Reply> {
     if parts.len() == 1
         && let Some(part) = parts.pop()
     {
-        return Reply::file(tokio::fs::File::from_std(part.file), Some(part.size), &part.filename);
+        return Reply::file(part.file, part.size, &part.filename);
     }
     let boundary = uuid::Uuid::new_v4().simple().to_string();
     let content_type = format!("multipart/form-data; boundary={boundary}");
@@ -44,8 +40,7 @@ fn form(
     for (at, part) in parts.into_iter().enumerate() {
         let head = form_head(boundary, at == 0, &part).map_err(|error| Error::internal(error.to_string()))?;
         pieces.push(once(head).boxed());
-        let file = tokio::fs::File::from_std(part.file);
-        pieces.push(ReaderStream::with_capacity(file, CHUNK).boxed());
+        pieces.push(transfer::send(part.file, part.size).boxed());
     }
     pieces.push(once(form_end(boundary)).boxed());
     Ok(stream::iter(pieces).flatten())

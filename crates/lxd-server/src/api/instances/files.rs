@@ -1,16 +1,12 @@
 //! `/1.0/instances/{name}/files`.
 
-use bytes::Bytes;
 use chrono::DateTime;
-use futures_util::{Stream, StreamExt};
 use http::HeaderName;
 use lxd_core::instances::content::{self, Content, New};
-use lxd_types::error::Context;
 use lxd_types::helper::{FileOwner, FileStat, PathKind};
 use lxd_types::{Error, Result};
-use tokio::io::AsyncWriteExt;
 
-use crate::{Ctx, Reply};
+use crate::{Ctx, Reply, transfer};
 
 /// The longest text of a symbolic link, in bytes.
 const LINK: usize = 4096;
@@ -21,7 +17,7 @@ pub async fn get(cx: Ctx) -> Result<Reply> {
     let (stat, content) = content::get(&cx.core, &cx.permit()?, &cx.parse("name")?, &path).await?;
     let name = path.rsplit('/').next().unwrap_or_default();
     let reply = match content {
-        Content::File(file) => Reply::file(file.into(), Some(stat.size), name)?,
+        Content::File(file) => Reply::file(file, stat.size, name)?,
         Content::Directory(names) => Reply::json(&names)?,
         Content::Symlink(text) => Reply::raw("application/octet-stream", text.into_bytes()),
     };
@@ -44,7 +40,7 @@ pub async fn post(mut cx: Ctx) -> Result<Reply> {
     let owner = owner(&cx, &new);
     let body = cx.stream();
     if let Some(file) = content::put(&cx.core, &permit, &name, &path, new, owner).await? {
-        write(file.into(), body).await?;
+        transfer::receive(file, body).await?;
     }
     Ok(Reply::empty())
 }
@@ -74,17 +70,6 @@ fn owner(cx: &Ctx, new: &New) -> FileOwner {
     let mode = if *new == New::Directory { 0o750 } else { 0o644 };
     let given = cx.header("x-lxd-mode").and_then(|text| u32::from_str_radix(text, 8).ok());
     FileOwner { uid: id("x-lxd-uid"), gid: id("x-lxd-gid"), mode: given.unwrap_or(mode) & 0o7777 }
-}
-
-async fn write(
-    mut file: tokio::fs::File,
-    mut body: impl Stream<Item = std::io::Result<Bytes>> + Unpin,
-) -> Result<()> {
-    while let Some(part) = body.next().await {
-        let part = part.map_err(|error| Error::bad_request(format!("Failed to read body: {error}")))?;
-        file.write_all(&part).await.context("Failed to write the file")?;
-    }
-    file.flush().await.context("Failed to write the file")
 }
 
 fn described(reply: Reply, stat: &FileStat) -> Result<Reply> {

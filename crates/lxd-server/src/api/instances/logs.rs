@@ -20,7 +20,7 @@ pub async fn list(cx: Ctx) -> Result<Reply> {
 pub async fn get(cx: Ctx) -> Result<Reply> {
     let file = cx.param("file");
     let (opened, size) = logs::get(&cx.core, &cx.permit()?, &cx.parse("name")?, file).await?;
-    Reply::file(tokio::fs::File::from_std(opened), Some(size), file)
+    Reply::file(opened, size, file)
 }
 
 /// Removes it.
