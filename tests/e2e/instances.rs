@@ -25,6 +25,15 @@ fn an_unprivileged_container_lives_and_leaves_nothing() {
     });
     let limit = std::fs::read_to_string(memory_limit_file(pid)).unwrap();
     assert_eq!(limit.trim(), (64 << 20).to_string());
+    // The kernel refuses a limit below what is used: nothing has changed then.
+    let tiny = json!({"config": {"limits.memory": "4KiB"}, "description": "not kept"});
+    if std::path::Path::new("/sys/fs/cgroup/memory").exists() {
+        assert!(daemon.fails("PATCH", "/1.0/instances/c1", &tiny).contains("limit of memory"));
+        let kept = daemon.get("/1.0/instances/c1").metadata();
+        assert_eq!((&kept["config"]["limits.memory"], &kept["description"]), (&json!("64MiB"), &json!("")));
+        let limit = std::fs::read_to_string(memory_limit_file(pid)).unwrap();
+        assert_eq!(limit.trim(), (64 << 20).to_string());
+    }
 
     assert!(daemon.fails("DELETE", "/1.0/instances/c1", &json!({})).contains("running"));
     daemon.state("c1", "freeze", "");

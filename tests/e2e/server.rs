@@ -1,6 +1,8 @@
 //! The daemon itself: start, answers, end.
 
-use lxd_testkit::Daemon;
+use std::path::Path;
+
+use lxd_testkit::{Daemon, binary};
 
 #[test]
 fn answers_on_its_socket_and_ends_cleanly() {
@@ -10,4 +12,25 @@ fn answers_on_its_socket_and_ends_cleanly() {
     assert_eq!(server["auth"], "trusted");
     daemon.restart();
     assert_eq!(daemon.get("/").metadata(), serde_json::json!(["/1.0"]));
+}
+
+#[test]
+fn an_unused_token_does_not_keep_the_daemon() {
+    let daemon = Daemon::start();
+    let wanted = serde_json::json!({"name": "somebody", "type": "client", "token": true});
+    daemon.ok("POST", "/1.0/certificates", &wanted);
+    let end = daemon.client(&binary("lxd"), &["shutdown", "--timeout", "20"]);
+    assert!(end.status.success(), "{}", String::from_utf8_lossy(&end.stderr));
+}
+
+#[test]
+fn a_directory_has_one_daemon() {
+    let daemon = Daemon::start();
+    // As if the first one were ending: its socket is gone, it still writes.
+    std::fs::remove_file(daemon.socket()).unwrap();
+    let program = binary("lxd");
+    let second = daemon.client(Path::new("timeout"), &["30", program.to_str().unwrap()]);
+    assert!(!second.status.success());
+    let told = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(told.contains("LXD is already running"), "{told}");
 }

@@ -264,9 +264,9 @@ impl Operations {
         found
     }
 
-    /// Number of operations that have not ended.
+    /// Number of operations that still do something; an unused token only waits.
     pub fn unfinished(&self) -> usize {
-        self.list(|operation| !operation.status().is_final()).len()
+        self.list(|operation| operation.spec.class != Class::Token && !operation.status().is_final()).len()
     }
 
     /// Forgets a finished operation after a while.

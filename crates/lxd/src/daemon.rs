@@ -74,7 +74,11 @@ async fn live(
     let mut signals = Signals::catch()?;
     let dir = lxd_dir();
     tracing::info!(mode = "normal", path = %dir.display(), version = lxd_api::API_LEVEL, "LXD is starting");
-    let (core, unix) = open(dir, flags, inherited).await?;
+    let group = flags.group.as_deref().map(group_id).transpose()?;
+    lxd_db::check_foreign(&dir)?;
+    layout::make(&dir)?;
+    let _taken = layout::take(&dir)?;
+    let (core, unix) = open(dir, flags, group, inherited).await?;
     log.tell(core.events.clone());
     let stop = CancellationToken::new();
     let service = Arc::new(Service::new(core.clone()));
@@ -94,15 +98,13 @@ async fn live(
     Ok(())
 }
 
-/// What must be there before the API: directories, databases, certificate, socket.
+/// What must be there before the API: databases, certificate, socket.
 async fn open(
     dir: PathBuf,
     flags: &DaemonFlags,
+    group: Option<u32>,
     inherited: Option<std::os::unix::net::UnixListener>,
 ) -> Result<(SharedCore, UnixListener)> {
-    let group = flags.group.as_deref().map(group_id).transpose()?;
-    lxd_db::check_foreign(&dir)?;
-    layout::make(&dir)?;
     let (socket, of_systemd) = (dir.join("unix.socket"), inherited.is_some());
     let unix = match inherited {
         Some(listener) => listener::adopt_unix(listener)?,

@@ -1,13 +1,16 @@
 //! What a data directory holds from the first start on (manual 3.6.3, "Startup"). Modes are at least as strict as
 //! the reference's (security.md R11).
 
-use std::fs::{DirBuilder, Permissions};
+use std::fs::{DirBuilder, File, Permissions};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
-use lxd_types::Result;
 use lxd_types::error::Context;
+use lxd_types::{Error, Result};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 /// Directories below `LXD_DIR` and their modes; parents come first.
 const DIRECTORIES: &[(&str, u32)] = &[
@@ -51,6 +54,24 @@ pub fn make(root: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Takes the data directory for this process; it is free again when the result is dropped or the process ends, however
+/// it ends. The socket alone cannot tell: a daemon that is ending has none any more, but still writes.
+///
+/// # Errors
+/// `Conflict` when another daemon has it.
+pub fn take(root: &Path) -> Result<OwnedFd> {
+    let path = root.join("database");
+    let dir: OwnedFd = File::open(&path).context(format!("Failed to open {}", path.display()))?.into();
+    match flock(&dir, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(dir),
+        Err(Errno::WOULDBLOCK) => Err(Error::conflict(format!(
+            "LXD is already running, or still ending, in {}: wait for its end, or set LXD_DIR to another directory",
+            root.display()
+        ))),
+        Err(error) => Err(io::Error::from(error)).context(format!("Failed to lock {}", path.display())),
+    }
+}
+
 fn one(path: &Path, mode: u32) -> io::Result<()> {
     match DirBuilder::new().mode(mode).create(path) {
         Ok(()) => {}
@@ -70,6 +91,16 @@ fn one(path: &Path, mode: u32) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_is_taken_once() {
+        let dir = tempfile::tempdir().unwrap();
+        make(dir.path()).unwrap();
+        let first = take(dir.path()).unwrap();
+        assert!(take(dir.path()).unwrap_err().to_string().starts_with("LXD is already running"));
+        drop(first);
+        take(dir.path()).unwrap();
+    }
 
     #[test]
     fn modes_are_set_whatever_the_umask() {

@@ -10,7 +10,7 @@ use lxd_types::error::Context;
 /// Applies the difference of two recorded states to a running instance.
 ///
 /// # Errors
-/// A value cannot be applied; what is recorded stays and holds from the next start on.
+/// A value cannot be applied.
 pub async fn changed(core: &SharedCore, old: &Model, new: &Model) -> Result<()> {
     let Some(entry) = core.runtime.get(&new.key) else {
         return super::nics::changed(core, old, new).await;

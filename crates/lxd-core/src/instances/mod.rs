@@ -28,6 +28,7 @@ mod move_pool;
 mod nics;
 pub mod reconcile;
 mod rename;
+mod revert;
 mod rules;
 mod runtime;
 pub mod shutdown;

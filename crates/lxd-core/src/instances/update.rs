@@ -21,7 +21,8 @@ pub type Merge = dyn Fn(InstancePut) -> Result<InstancePut> + Send + Sync;
 /// change different keys at once both succeed.
 ///
 /// # Errors
-/// There is no such instance, the `merge` refuses, or a rule is broken; nothing is changed then.
+/// There is no such instance, the `merge` refuses, a rule is broken, or the running instance cannot follow; nothing
+/// is changed then.
 pub async fn update(
     core: &SharedCore,
     permit: &Permit,
@@ -51,7 +52,10 @@ pub async fn update(
             Ok((old, load(tx, &wanted)?))
         })
         .await?;
-    super::apply::changed(core, &old, &new).await?;
+    if let Err(error) = super::apply::changed(core, &old, &new).await {
+        super::revert::change(core, &old, &new).await?;
+        return Err(error);
+    }
     core.tell(permit.caller(), Lifecycle::new("instance-updated", key.url()).in_project(&key.project));
     Ok(())
 }
