@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use lxd_testkit::{Daemon, binary};
+use lxd_testkit::{Daemon, binary, request};
 
 #[test]
 fn answers_on_its_socket_and_ends_cleanly() {
@@ -18,7 +18,8 @@ fn answers_on_its_socket_and_ends_cleanly() {
 fn an_unused_token_does_not_keep_the_daemon() {
     let daemon = Daemon::start();
     let wanted = serde_json::json!({"name": "somebody", "type": "client", "token": true});
-    daemon.ok("POST", "/1.0/certificates", &wanted);
+    let token = request(&daemon.socket(), "POST", "/1.0/certificates", Some(&wanted));
+    assert_eq!(token.status, 202);
     let end = daemon.client(&binary("lxd"), &["shutdown", "--timeout", "20"]);
     assert!(end.status.success(), "{}", String::from_utf8_lossy(&end.stderr));
 }
