@@ -4,11 +4,13 @@ use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use http::header::ORIGIN;
 use http::{Method, Request, Response};
-use hyper::body::Incoming;
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
 use lxd_auth::{Caller, Peer};
 use lxd_core::SharedCore;
 use lxd_types::names::ProjectName;
@@ -56,6 +58,21 @@ impl Service {
         if request.method() == Method::OPTIONS {
             return Ok(Reply::response(Response::new(http_body_util::Full::default())));
         }
+        let (parts, body) = request.into_parts();
+        match self.admit(caller, Request::from_parts(parts, ())) {
+            Ok((route, mut cx)) => {
+                cx.body = Some(body);
+                self.run(route, cx).await
+            }
+            Err(error) => {
+                drain(body).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Finds the route and refuses what may not go there, before any of the body is read.
+    fn admit(&self, caller: Arc<Caller>, request: Request<()>) -> Result<(Arc<Route>, Ctx)> {
         let (route, collection, params) = match self.router.find(request.method(), request.uri().path()) {
             Found::Route { route, collection, params } => (route.clone(), collection, params),
             Found::OtherMethods => return Err(other_method(request.method())),
@@ -77,18 +94,17 @@ impl Service {
             request = cx.id,
             "Handling API request"
         );
-        self.run(route, cx).await
+        Ok((route, cx))
     }
 
     fn context(
         &self,
         caller: Arc<Caller>,
-        request: Request<Incoming>,
+        request: Request<()>,
         collection: Collection,
         params: Vec<(&'static str, String)>,
     ) -> Result<Ctx> {
-        let (parts, body) = request.into_parts();
-        let query = parts.uri.query().map(path::query).unwrap_or_default();
+        let query = request.uri().query().map(path::query).unwrap_or_default();
         let project = query.iter().find(|(key, value)| key == "project" && !value.is_empty());
         let project = match project {
             None => ProjectName::default_project(),
@@ -102,8 +118,8 @@ impl Service {
             collection,
             params,
             query,
-            request: Request::from_parts(parts, ()),
-            body: Some(body),
+            request,
+            body: None,
         })
     }
 
@@ -119,6 +135,19 @@ impl Service {
             tracing::info_span!("request", request = cx.id, project = %cx.project, object = cx.uri().path());
         let core = self.core.clone();
         core.run(route.path, async move { (route.handler)(cx).await }.instrument(span)).await
+    }
+}
+
+/// Bodies of refused requests are read up to this size.
+const DRAINED: u64 = 64 * 1024;
+/// How long a client may take to send one.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Reads a small body that nobody wants: a client that is still sending when the connection is closed would never read
+/// the answer.
+async fn drain(body: Incoming) {
+    if body.size_hint().upper().is_some_and(|size| size <= DRAINED) {
+        let _ = tokio::time::timeout(PATIENCE, body.collect()).await;
     }
 }
 

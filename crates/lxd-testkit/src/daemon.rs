@@ -1,5 +1,6 @@
 //! A daemon of one's own.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -25,6 +26,7 @@ pub struct Daemon {
     /// Its network namespace.
     pub netns: Netns,
     child: Option<Child>,
+    program: PathBuf,
     env: Vec<(String, String)>,
 }
 
@@ -36,11 +38,16 @@ impl Daemon {
 
     /// Starts one with more environment.
     pub fn start_with(env: &[(&str, &str)]) -> Self {
+        Self::start_program(binary("lxd"), env)
+    }
+
+    /// Starts another daemon in place of this project's: the original.
+    pub fn start_program(program: PathBuf, env: &[(&str, &str)]) -> Self {
         let dir = tempfile::Builder::new().prefix("lxdt").tempdir().expect("a writable temporary folder");
         std::fs::create_dir_all(dir.path().join("conf")).expect("the folder is ours");
         make_traversable(dir.path());
         let env = env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let mut daemon = Self { dir, netns: Netns::new(), child: None, env };
+        let mut daemon = Self { dir, netns: Netns::new(), child: None, program, env };
         daemon.launch();
         daemon
     }
@@ -72,7 +79,7 @@ impl Daemon {
             .append(true)
             .open(self.dir.path().join("daemon.out"))
             .expect("the folder is ours");
-        let mut command = self.netns.command(binary("lxd"));
+        let mut command = self.netns.command(&self.program);
         command
             .arg("--logfile")
             .arg(self.dir.path().join("lxd.log"))
@@ -234,16 +241,29 @@ impl Daemon {
 
     /// Runs any client against this daemon, with a time limit.
     pub fn client(&self, program: &Path, args: &[&str]) -> Output {
-        Command::new("timeout")
+        self.client_command(program, args).stdin(Stdio::null()).output().expect("timeout is there")
+    }
+
+    /// [`Daemon::client`] with a document on its standard input.
+    pub fn client_with(&self, program: &Path, args: &[&str], input: &str) -> Output {
+        let mut command = self.client_command(program, args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("timeout is there");
+        // A client that fails before it reads is judged by what it says.
+        let _ = child.stdin.take().expect("it is piped").write_all(input.as_bytes());
+        child.wait_with_output().expect("it is our child")
+    }
+
+    fn client_command(&self, program: &Path, args: &[&str]) -> Command {
+        let mut command = Command::new("timeout");
+        command
             .arg("60")
             .arg(program)
             .args(args)
             .env("LXD_DIR", self.lxd_dir())
             .env("LXD_CONF", self.dir.path().join("conf"))
-            .env("HOME", self.dir.path())
-            .stdin(Stdio::null())
-            .output()
-            .expect("timeout is there")
+            .env("HOME", self.dir.path());
+        command
     }
 
     /// [`Daemon::lxc`] that must succeed; its standard output.

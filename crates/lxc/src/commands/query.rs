@@ -51,7 +51,7 @@ async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
         return Ok(());
     };
     let text = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or_default();
-    if text("type") == "error" && !raw {
+    if text("type") == "error" {
         bail!("{}", text("error"));
     }
     if matches.is("wait") && text("type") == "async" {

@@ -93,9 +93,9 @@ static LIST: Spec = Spec {
     args: "[<remote>:]",
     about: "Print a table of every warning",
     long: "Columns: c count, f first seen, l last seen, L location, p project, s severity, S status, t type,
-u UUID. Resolved warnings are only listed with --all.",
+u UUID. Acknowledged and resolved warnings are only listed with --all.",
     flags: &[
-        switch("all", "List resolved warnings too").short('a'),
+        switch("all", "List acknowledged and resolved warnings too").short('a'),
         value("columns", "Columns").short('c').or("utSscpLl"),
         FORMAT,
     ],
@@ -122,7 +122,7 @@ async fn list(cx: &Cx, matches: &Matches) -> Result<()> {
     let mut kept = Vec::new();
     for value in raw.as_array().cloned().unwrap_or_default() {
         let warning: Warning = lxd_api::from_value(value.clone())?;
-        if matches.is("all") || warning.status != "resolved" {
+        if matches.is("all") || warning.status == "new" {
             kept.push((value, warning));
         }
     }

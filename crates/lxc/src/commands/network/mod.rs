@@ -49,6 +49,16 @@ fn path(target: &Target) -> String {
     format!("/1.0/networks/{}", target.segment())
 }
 
+/// A network to be changed: not an interface that only happens to be there.
+async fn managed(cx: &Cx, matches: &Matches) -> Result<Entity> {
+    let target = target(cx, matches)?;
+    let network: Network = target.client.get(&path(&target)).await?;
+    if !network.managed {
+        bail!("Only managed networks can be modified");
+    }
+    Ok(Entity::new(&target.client, path(&target)))
+}
+
 fn entity(cx: &Cx, matches: &Matches) -> Result<Entity> {
     let target = target(cx, matches)?;
     Ok(Entity::new(&target.client, path(&target)))
@@ -138,7 +148,7 @@ static SET: Spec = Spec {
     about: "Set configuration keys of a network",
     flags: &[TARGET],
     count: (2, usize::MAX),
-    run: Some(|cx, m| Box::pin(async { entity(cx, m)?.set::<NetworkPut>(cx, m.rest(1)).await })),
+    run: Some(|cx, m| Box::pin(async { managed(cx, m).await?.set::<NetworkPut>(cx, m.rest(1)).await })),
     ..Spec::NEW
 };
 
@@ -148,7 +158,9 @@ static UNSET: Spec = Spec {
     about: "Drop a configuration key of a network",
     flags: &[TARGET],
     count: (2, 2),
-    run: Some(|cx, m| Box::pin(async { entity(cx, m)?.unset_loosely::<NetworkPut>(cx, m.arg(1)).await })),
+    run: Some(|cx, m| {
+        Box::pin(async { managed(cx, m).await?.unset_loosely::<NetworkPut>(cx, m.arg(1)).await })
+    }),
     ..Spec::NEW
 };
 
@@ -175,7 +187,7 @@ managed: true
 type: bridge";
 
 async fn edit(cx: &Cx, matches: &Matches) -> Result<()> {
-    entity(cx, matches)?.edit::<Network, NetworkPut>(cx, HINT).await
+    managed(cx, matches).await?.edit::<Network, NetworkPut>(cx, HINT).await
 }
 
 static SHOW: Spec = Spec {

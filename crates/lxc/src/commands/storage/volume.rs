@@ -114,7 +114,8 @@ async fn create(cx: &Cx, matches: &Matches) -> Result<()> {
     }
     let mut config = json!({});
     for word in matches.rest(2) {
-        let (key, value) = keyvalue::pair(word)?;
+        let (key, value) =
+            keyvalue::pair(word).map_err(|_| anyhow::anyhow!("Bad key=value pair: [{word}]"))?;
         config[key] = json!(value);
     }
     let body = json!({

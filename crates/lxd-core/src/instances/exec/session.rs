@@ -98,8 +98,9 @@ async fn interactive(
     tasks: &mut Tasks,
 ) -> Result<(ExecProcess, Option<OwnedFd>)> {
     let containers = core.containers()?;
-    let number = |value: i64| u16::try_from(value).unwrap_or(0);
-    let (width, height) = (number(plan.request.width), number(plan.request.height));
+    // What a client that does not know its terminal's size gets.
+    let size = |value: i64, usual: u16| u16::try_from(value).ok().filter(|n| *n > 0).unwrap_or(usual);
+    let (width, height) = (size(plan.request.width, 80), size(plan.request.height, 25));
     let size = Winsize { ws_row: height, ws_col: width, ws_xpixel: 0, ws_ypixel: 0 };
     let owner = (plan.request.user, plan.request.group);
     let (master, slave) = containers.terminal(&plan.running, &plan.idmap, owner, size).await?;
