@@ -11,6 +11,7 @@ mod init;
 mod instances;
 mod kill;
 mod networks;
+mod publish;
 mod server;
 mod snapshots;
 mod speed;

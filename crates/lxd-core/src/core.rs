@@ -68,6 +68,8 @@ pub struct Core {
     pub lists: ListCache,
     /// Helpers that touch files of instances, kept for the next request.
     pub file_sessions: FileSessions,
+    /// Held while an instance is packed into an image.
+    pub publishing: tokio::sync::Mutex<()>,
     /// Held while a `backup.yaml` is written, and by whoever removes or renames a volume of an instance.
     pub backup_files: tokio::sync::Mutex<()>,
     /// What runs on this member.
@@ -142,6 +144,7 @@ impl Core {
             gates: Gates::telling(sessions_end_at_actions(&file_sessions)),
             file_sessions,
             lists: ListCache::default(),
+            publishing: tokio::sync::Mutex::default(),
             backup_files: tokio::sync::Mutex::default(),
             runtime: Runtime::default(),
             runner,

@@ -6,22 +6,26 @@
 //! image in a form. Nothing here knows the database. Whatever is read from an image is foreign input: readers have
 //! limits (security rule R8), and contents are unpacked only by the confined helper.
 
+mod compress;
 mod error;
 mod export;
 mod format;
 mod inspect;
 mod metadata;
 pub mod multipart;
+mod pack;
 mod reader;
 mod store;
 mod tar;
 mod upload;
 
+pub use compress::Encoder;
 pub use error::ImageError;
 pub use export::{ExportPart, export_parts, form_end, form_head};
 pub use format::Format;
 pub use inspect::{ImageKind, Inspected, inspect, inspect_split};
 pub use metadata::{METADATA_LIMIT, Metadata, TemplateEntry};
+pub use pack::Packer;
 pub use reader::decoder;
 pub use store::{ImageFiles, Store};
 pub use upload::{Part, Received, Upload};

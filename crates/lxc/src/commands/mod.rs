@@ -28,6 +28,7 @@ mod network;
 mod operation;
 mod pause;
 mod profile;
+mod publish;
 mod query;
 mod remote;
 mod rename;
@@ -69,6 +70,7 @@ pub static ROOT: Spec = Spec {
         &operation::SPEC,
         &pause::SPEC,
         &profile::SPEC,
+        &publish::SPEC,
         &query::SPEC,
         &remote::SPEC,
         &rename::SPEC,

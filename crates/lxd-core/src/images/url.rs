@@ -22,13 +22,17 @@ const VERSION: &str = "4.18";
 ///
 /// # Errors
 /// A source of an unknown or unsupported type.
-pub fn create_from_request(core: &SharedCore, permit: &Permit, post: ImagesPost) -> Result<Arc<Operation>> {
+pub async fn create_from_request(
+    core: &SharedCore,
+    permit: &Permit,
+    post: ImagesPost,
+) -> Result<Arc<Operation>> {
     let source = post.source.clone();
     match source.kind.as_str() {
         "url" => {}
         "image" => return Err(Error::not_implemented("Images of other servers are not supported yet")),
         "instance" | "container" | "virtual-machine" | "snapshot" => {
-            return Err(Error::not_implemented("Publishing instances is not supported yet"));
+            return super::publish(core, permit, post).await;
         }
         // The reference's answer, status included.
         _ => return Err(Error::internal("Invalid images JSON")),

@@ -1,12 +1,13 @@
 //! Copies of instances and of their snapshots inside this server: what they take over, their files, refreshing them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use lxd_api::StatusCode;
 use lxd_api::instance::{InstanceSource, InstancesPost};
 use lxd_auth::{Level, Permit};
 use lxd_db::{Tx, snapshots as rows, storage_volumes};
-use lxd_storage::{Origin, VolumeRef, transfer};
+use lxd_storage::{Origin, Pool, VolumeRef, transfer};
 use lxd_task::OpHandle;
 use lxd_task::gate::Guard;
 use lxd_types::names::{InstanceName, ProjectName, SnapshotName};
@@ -121,6 +122,27 @@ fn origin(tx: &Tx<'_>, copy: &CopyOf) -> Result<(Model, Config, Devices)> {
             Ok((model, snapshot.config, snapshot.devices))
         }
     }
+}
+
+/// The architecture of what is copied.
+///
+/// # Errors
+/// There is no such instance or snapshot.
+pub(crate) fn architecture_of(tx: &Tx<'_>, copy: &CopyOf) -> Result<String> {
+    let model = load(tx, &copy.instance)?;
+    if let Some(name) = &copy.snapshot {
+        let key = SnapshotKey { instance: copy.instance.clone(), name: name.to_string() };
+        snapshots::find(tx, &key)?;
+    }
+    Ok(lxd_db::architecture::name(model.row.architecture).to_owned())
+}
+
+/// The files of what is copied, and their pool.
+///
+/// # Errors
+/// The pool cannot be used.
+pub(crate) async fn origin_of(core: &SharedCore, copy: &CopyOf) -> Result<(Arc<dyn Pool>, Origin)> {
+    Ok((snapshots::pool_of(core, &copy.instance).await?, copy.origin()))
 }
 
 /// Keys that are not of one instance alone.

@@ -181,7 +181,7 @@ fn tell(core: &SharedCore, permit: &Permit, key: &InstanceKey, action: &'static 
 }
 
 /// The file's text: block style, every string quoted as in JSON, which is YAML too.
-fn yaml(metadata: &ImageMetadata) -> String {
+pub(crate) fn yaml(metadata: &ImageMetadata) -> String {
     let mut out = String::new();
     let mut line = |text: String| {
         out.push_str(&text);

@@ -46,7 +46,7 @@ mod volatile;
 
 pub(crate) use apply::changed;
 pub use copy::CopyOf;
-pub(crate) use copy::thaw;
+pub(crate) use copy::{architecture_of, hold as hold_origin, origin_of, thaw};
 pub use create::{CreateInstance, create, plan_create};
 pub use delete::delete;
 pub use ended::wants_reboot;
@@ -57,6 +57,7 @@ pub use full::full;
 pub use idmap::HostIds;
 pub use list::{List, get, list};
 pub use list_cache::ListCache;
+pub(crate) use metadata::yaml as yaml_of;
 pub use metadata::{delete_template, metadata, set_metadata, set_template, template, templates};
 pub use model::{InstanceKey, Model, load, models};
 pub(crate) use move_pool::settle as settle_pool;

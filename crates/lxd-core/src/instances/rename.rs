@@ -52,7 +52,7 @@ async fn run(core: &SharedCore, permit: &Permit, model: Model, new: InstanceKey)
     let old = model.key.clone();
     let _gates = core.gates.enter_all([old.to_string(), new.to_string()], "rename")?;
     if core.runtime.is_running(&old) {
-        return Err(Error::bad_request("Renaming of running instance not allowed"));
+        return Err(Error::bad_request("Renaming of running container not allowed"));
     }
     rename_held(core, permit, model, new).await
 }

@@ -23,7 +23,7 @@ pub async fn create(mut cx: Ctx) -> Result<Reply> {
     let first = stream.next().await.transpose().map_err(gone)?.unwrap_or_default();
     if first.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{') {
         let post: ImagesPost = body::json(&rest(first, &mut stream).await?)?;
-        return Reply::operation(&*images::create_from_request(&cx.core, &permit, post)?);
+        return Reply::operation(&*images::create_from_request(&cx.core, &permit, post).await?);
     }
     let mut upload = ImageUpload::new(&cx.core, false);
     upload.write(first).await;
