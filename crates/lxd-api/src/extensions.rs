@@ -6,6 +6,8 @@
 /// Names of the extensions that work, in the order in which they were introduced.
 pub static SUPPORTED: &[&str] = &[
     "container_host_shutdown_timeout",
+    "container_stop_priority",
+    "container_syscall_filtering",
     "container_last_used_at",
     "etag",
     "patch",
@@ -45,6 +47,7 @@ pub static SUPPORTED: &[&str] = &[
     "storage_api_local_volume_handling",
     "operation_description",
     "event_lifecycle",
+    "container_backup",
     "devlxd_images",
     "container_local_cross_pool_handling",
     "network_state",
@@ -53,6 +56,7 @@ pub static SUPPORTED: &[&str] = &[
     "network_hwaddr",
     "network_nat_order",
     "container_full",
+    "backup_compression",
     "storage_api_volume_snapshots",
     "container_incremental_copy",
     "snapshot_scheduling",

@@ -37,6 +37,7 @@ const TASKS: &[Task<Core>] = &[
         every: BACKUP_YAML,
         run: |core| Box::pin(renew_backup_yaml(core)),
     },
+    Task { name: "expired backups", every: MINUTE, run: |core| Box::pin(expire_backups(core)) },
     Task { name: "scheduled snapshots", every: MINUTE, run: |core| Box::pin(instance_snapshots(core)) },
     Task { name: "slow steps to the log", every: SLOW_STEPS, run: |core| Box::pin(log_slow_steps(core)) },
     Task { name: "end of what is kept for the next request", every: KEPT, run: |core| Box::pin(sweep(core)) },
@@ -110,6 +111,12 @@ async fn sweep(core: Arc<Core>) {
 async fn renew_backup_yaml(core: Arc<Core>) {
     if let Err(error) = crate::instances::backup_yaml::renew(&core).await {
         tracing::error!(error = error.chain(), "Failed to renew backup.yaml");
+    }
+}
+
+async fn expire_backups(core: Arc<Core>) {
+    if let Err(error) = crate::instances::backups::expire::run(&core).await {
+        tracing::error!(error = error.chain(), "Failed to look for expired backups");
     }
 }
 

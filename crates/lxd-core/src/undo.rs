@@ -6,7 +6,7 @@ use lxd_storage::{SnapshotRef, VolumeRef};
 use lxd_task::journal::Undoer;
 use lxd_types::Result;
 use lxd_types::names::{
-    Fingerprint, InstanceName, NetworkName, PoolName, ProjectName, SnapshotName, VolumeName,
+    BackupName, Fingerprint, InstanceName, NetworkName, PoolName, ProjectName, SnapshotName, VolumeName,
 };
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +51,28 @@ pub enum Undo {
         old: InstanceName,
         /// The name after.
         new: InstanceName,
+    },
+    /// Removes a backup of an instance whose making did not end.
+    ForgetBackup {
+        /// Its project.
+        project: ProjectName,
+        /// The instance.
+        instance: InstanceName,
+        /// The backup.
+        name: BackupName,
+        /// When it was made: another one of that name is left alone.
+        created: DateTime<Utc>,
+    },
+    /// Makes the file of a backup agree with its row, after a renaming or a removal.
+    SettleBackup {
+        /// Its project.
+        project: ProjectName,
+        /// The instance.
+        instance: InstanceName,
+        /// The name before.
+        old: BackupName,
+        /// The name after.
+        new: BackupName,
     },
     /// Lets the processes of an instance go on that stood still while it was copied.
     Thaw {
@@ -199,6 +221,14 @@ impl Undoer<Undo> for Core {
             Undo::RenameInstance { project, old, new } => {
                 let old = InstanceKey { project: project.clone(), name: old };
                 instances::undo::rename(&core, &old, &InstanceKey { project, name: new }).await
+            }
+            Undo::ForgetBackup { project, instance, name, created } => {
+                let key = InstanceKey { project, name: instance };
+                instances::backups::undo_create(&core, &key, &name, created).await
+            }
+            Undo::SettleBackup { project, instance, old, new } => {
+                let key = InstanceKey { project, name: instance };
+                instances::backups::settle(&core, &key, &old, &new).await
             }
             Undo::Thaw { project, name } => instances::thaw(&core, &InstanceKey { project, name }).await,
             Undo::MoveToPool { project, name, from, to } => {

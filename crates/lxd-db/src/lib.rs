@@ -11,6 +11,7 @@ pub mod config;
 mod devices;
 pub mod image_aliases;
 pub mod images;
+pub mod instance_backups;
 pub mod instances;
 pub mod journal;
 pub mod networks;

@@ -113,3 +113,21 @@ fn check(metadata: Option<Metadata>) -> Result<Metadata, ImageError> {
     }
     Ok(metadata)
 }
+
+/// One regular file of an archive, however it is compressed; nothing when it is not there.
+///
+/// # Errors
+/// The format is unknown, the archive is damaged, the file is larger than `limit`.
+pub fn read_member(file: &mut File, name: &str, limit: u64) -> Result<Option<Vec<u8>>, ImageError> {
+    let format = Format::of_file(file).map_err(ImageError::io("Failed to read the archive"))?;
+    let format = format.filter(|format| format.is_tar()).ok_or(ImageError::UnknownFormat)?;
+    file.rewind().map_err(ImageError::io("Failed to read the archive"))?;
+    let input = decoder(format, file).map_err(ImageError::io("Failed to read the archive"))?;
+    let mut reader = tar::Reader::new(input.take(LOOK_LIMIT));
+    while let Some(entry) = reader.next()? {
+        if entry.is_file() && entry.name == name.as_bytes() {
+            return reader.content(limit).map(Some);
+        }
+    }
+    Ok(None)
+}

@@ -47,18 +47,26 @@ pub struct TemplateEntry {
     pub properties: BTreeMap<String, String>,
 }
 
+/// Parses YAML from outside, with limits.
+///
+/// # Errors
+/// [`ImageError::BadMetadata`]; too large input is [`ImageError::Limit`].
+pub fn parse_yaml<T: serde::de::DeserializeOwned>(yaml: &[u8]) -> Result<T, ImageError> {
+    if yaml.len() as u64 > METADATA_LIMIT {
+        return Err(ImageError::Limit("size of metadata.yaml"));
+    }
+    let text = std::str::from_utf8(yaml).map_err(|error| ImageError::BadMetadata(error.to_string()))?;
+    serde_saphyr::from_str_with_options(text, options())
+        .map_err(|error| ImageError::BadMetadata(first_line(&error.to_string())))
+}
+
 impl Metadata {
     /// Parses the file.
     ///
     /// # Errors
     /// [`ImageError::BadMetadata`]; too large input is [`ImageError::Limit`].
     pub fn parse(yaml: &[u8]) -> Result<Self, ImageError> {
-        if yaml.len() as u64 > METADATA_LIMIT {
-            return Err(ImageError::Limit("size of metadata.yaml"));
-        }
-        let text = std::str::from_utf8(yaml).map_err(|error| ImageError::BadMetadata(error.to_string()))?;
-        serde_saphyr::from_str_with_options(text, options())
-            .map_err(|error| ImageError::BadMetadata(first_line(&error.to_string())))
+        parse_yaml(yaml)
     }
 
     /// The struct of the API (`GET …/metadata`).

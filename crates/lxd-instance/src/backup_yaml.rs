@@ -43,6 +43,12 @@ impl BackupYaml {
     /// # Errors
     /// None that input could cause.
     pub fn render(&self) -> Result<String> {
+        lxd_api::yaml::text(&self.without_users())
+            .map_err(|error| Error::internal(format!("Failed to write {FILE_NAME}: {error}")))
+    }
+
+    /// The same without the lists of users.
+    fn without_users(&self) -> Self {
         let mut file = self.clone();
         for profile in &mut file.profiles {
             profile.used_by.clear();
@@ -53,8 +59,43 @@ impl BackupYaml {
         if let Some(volume) = &mut file.volume {
             volume.used_by.clear();
         }
-        lxd_api::yaml::text(&file)
-            .map_err(|error| Error::internal(format!("Failed to write {FILE_NAME}: {error}")))
+        file
+    }
+}
+
+/// `backup/index.yaml`: the facts about a backup, first in its archive.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Index {
+    /// The instance's name.
+    pub name: String,
+    /// The driver of its pool.
+    pub backend: String,
+    /// Its pool.
+    pub pool: String,
+    /// The names of its snapshots, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<String>,
+    /// The files are in a form that only the driver reads.
+    pub optimized: bool,
+    /// That form has a header.
+    pub optimized_header: bool,
+    /// `container` or `virtual-machine`
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The content of `backup.yaml`.
+    pub config: Option<BackupYaml>,
+}
+
+impl Index {
+    /// The text of the file.
+    ///
+    /// # Errors
+    /// None that input could cause.
+    pub fn render(&self) -> Result<String> {
+        let index = Self { config: self.config.as_ref().map(BackupYaml::without_users), ..self.clone() };
+        lxd_api::yaml::text(&index)
+            .map_err(|error| Error::internal(format!("Failed to write the index of a backup: {error}")))
     }
 }
 

@@ -11,8 +11,10 @@ mod delete;
 mod device;
 mod entity;
 mod exec;
+mod export;
 mod file;
 mod image;
+mod import;
 mod info;
 mod info_resources;
 mod init;
@@ -57,8 +59,10 @@ pub static ROOT: Spec = Spec {
         &console::SPEC,
         &copy::SPEC,
         &exec::SPEC,
+        &export::SPEC,
         &file::SPEC,
         &image::SPEC,
+        &import::SPEC,
         &info::SPEC,
         &init::SPEC,
         &launch::SPEC,

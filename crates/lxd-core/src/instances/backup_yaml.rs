@@ -51,15 +51,11 @@ pub async fn renew_now(core: &SharedCore, id: i64) -> Result<()> {
 async fn renew_one(core: &SharedCore, id: i64) -> Result<()> {
     // Whoever removes or renames the volume waits for this, and the row is looked at only now.
     let _turn = core.backup_files.lock().await;
-    let content = match core.db.read(move |tx| load(tx, id)).await {
+    let content = match present(core, id).await {
         Err(error) if error.kind() == Kind::NotFound => return Ok(()),
         other => other?,
     };
-    let Some(mut content) = content else { return Ok(()) };
-    if let Some(instance) = &mut content.file.container {
-        let status = core.runtime.status(&content.key);
-        (instance.status, instance.status_code) = (status.text().to_owned(), status);
-    }
+    let Some(content) = content else { return Ok(()) };
     let text = content.file.render()?;
     let pool = crate::storage_pools::open(core, &content.pool).await?;
     let root = pool.mount(&VolumeRef::container(&content.key.project, &content.key.name)).await?;
@@ -67,6 +63,26 @@ async fn renew_one(core: &SharedCore, id: i64) -> Result<()> {
         .await
         .map_err(|panic| Error::internal(panic.to_string()))?
         .context("Failed to write backup.yaml")
+}
+
+/// Everything that stands in the file of an instance, as it is now.
+///
+/// # Errors
+/// It has no volume, or there is no such instance.
+pub async fn content(core: &SharedCore, id: i64) -> Result<BackupYaml> {
+    let content = present(core, id).await?;
+    Ok(content.ok_or_else(|| Error::not_found("The instance's root volume is not recorded"))?.file)
+}
+
+async fn present(core: &SharedCore, id: i64) -> Result<Option<Content>> {
+    let mut content = core.db.read(move |tx| load(tx, id)).await?;
+    if let Some(content) = &mut content
+        && let Some(instance) = &mut content.file.container
+    {
+        let status = core.runtime.status(&content.key);
+        (instance.status, instance.status_code) = (status.text().to_owned(), status);
+    }
+    Ok(content)
 }
 
 /// Everything that stands in the file; `None` while the instance has no volume.

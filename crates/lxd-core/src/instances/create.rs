@@ -17,7 +17,7 @@ use lxd_types::{Config, Devices, Error, InstanceKind, Result};
 use super::devices::Owner;
 use super::rules;
 use super::source::{Source, Wanted};
-use super::{InstanceKey, copy, idmap, volatile};
+use super::{InstanceKey, copy, idmap, import, volatile};
 use crate::journal::Log;
 use crate::lifecycle::Lifecycle;
 use crate::{SharedCore, Undo};
@@ -107,11 +107,40 @@ async fn parse(core: &SharedCore, permit: &Permit, post: InstancesPost) -> Resul
         Wanted::Copy(copy) => copy::complete(core, permit, copy, post).await?,
         _ => post,
     };
+    let source = source.resolve(core, permit.project()).await?;
+    with_source(core, permit, post, source).await
+}
+
+/// Starts to make an instance of a received backup; the answer is the operation.
+///
+/// # Errors
+/// The request that was made of it is wrong.
+pub(super) async fn restore(
+    core: &SharedCore,
+    permit: &Permit,
+    post: InstancesPost,
+    source: Source,
+) -> Result<Arc<Operation>> {
+    let request = with_source(core, permit, post, source).await?;
+    let spec = OperationSpec::task("Restoring backup", request.key.project.as_str())
+        .on("instances", request.key.url())
+        .on("containers", format!("/1.0/containers/{}", request.key.name))
+        .by(permit.caller().requestor());
+    let (core, permit) = (core.clone(), permit.clone());
+    Ok(core.operations.clone().spawn(spec, move |op| async move { run(&core, &permit, &op, request).await }))
+}
+
+/// Checks the rest of a request whose source was found.
+async fn with_source(
+    core: &SharedCore,
+    permit: &Permit,
+    post: InstancesPost,
+    source: Source,
+) -> Result<CreateInstance> {
     let kind = rules::kind(&post.kind)?;
     let architecture = rules::architecture(&post.architecture)?;
     let name: InstanceName = if post.name.is_empty() { rules::random_name() } else { post.name.parse()? };
     let key = InstanceKey::new(permit.project(), &name);
-    let source = source.resolve(core, &key.project).await?;
     let profiles = post.profiles.unwrap_or_else(|| vec![profiles::DEFAULT_NAME.to_owned()]);
     let (project, wanted) = (key.project.to_string(), profiles.clone());
     core.db
@@ -173,6 +202,7 @@ async fn run(core: &SharedCore, permit: &Permit, op: &OpHandle, request: CreateI
         op.step("creating the root volume");
         match &request.source {
             Source::Copy(copy) => copy::copy_files(core, undo, copy, &key, &plan).await?,
+            Source::Backup(backup) => import::fill(core, op, backup, &key, &plan).await?,
             _ => fill(core, op, &request, &plan).await?,
         }
         core.faults.point("root volume filled")?;
@@ -188,7 +218,7 @@ async fn run(core: &SharedCore, permit: &Permit, op: &OpHandle, request: CreateI
             .with("type", request.kind.name())
             .with("location", "none"),
     );
-    if matches!(request.source, Source::Copy(_)) {
+    if matches!(request.source, Source::Copy(_) | Source::Backup(_)) {
         copy::tell_snapshots(core, permit, &key).await;
     }
     Ok(())
@@ -205,8 +235,10 @@ async fn record(core: &SharedCore, request: &CreateInstance) -> Result<CreatePla
             let plan = plan_create(tx, &registry, &ids, &request)?;
             let instance = instances::insert(tx, &plan.row).map_err(taken)?;
             let volume = storage_volumes::insert(tx, &plan.volume)?;
-            if let Source::Copy(copy) = &request.source {
-                copy::record_snapshots(tx, copy, &plan, instance, volume)?;
+            match &request.source {
+                Source::Copy(copy) => copy::record_snapshots(tx, copy, &plan, instance, volume)?,
+                Source::Backup(backup) => import::record_snapshots(tx, backup, &plan, instance, volume)?,
+                Source::Image { .. } | Source::Empty => {}
             }
             request.source.mark_used(tx, request.key.project.as_str(), plan.row.created)?;
             Ok(plan)

@@ -76,7 +76,7 @@ fn check(core: &SharedCore, model: &Model) -> Result<()> {
         return Err(Error::bad_request("Instance is running"));
     }
     if lxd_types::words::is_true(model.config.get("security.protection.delete").map_or("", String::as_str)) {
-        return Err(Error::internal("Instance is protected"));
+        return Err(Error::internal("Container is protected"));
     }
     Ok(())
 }

@@ -77,6 +77,7 @@ pub async fn remove_directories(core: &SharedCore, key: &InstanceKey) -> Result<
         for (directory, _) in DIRECTORIES {
             ignore(root.open_dir(directory)?.remove_tree(&name), io::ErrorKind::NotFound)?;
         }
+        ignore(root.open_dir("backups/instances")?.remove_tree(&name), io::ErrorKind::NotFound)?;
         let profiles = root.open_dir("security/seccomp")?;
         ignore(profiles.remove_file(&name), io::ErrorKind::NotFound)?;
         ignore(root.open_dir("snapshots")?.remove_file(&name), io::ErrorKind::NotFound)?;
@@ -97,6 +98,7 @@ pub async fn rename_directories(core: &SharedCore, old: &InstanceKey, new: &Inst
             let place = root.open_dir(directory)?;
             ignore(place.rename(&from, &to), io::ErrorKind::NotFound)?;
         }
+        ignore(root.open_dir("backups/instances")?.rename(&from, &to), io::ErrorKind::NotFound)?;
         ignore(root.open_dir("security/seccomp")?.remove_file(&from), io::ErrorKind::NotFound)?;
         ignore(root.open_dir("snapshots")?.remove_file(&from), io::ErrorKind::NotFound)?;
         ignore(root.open_dir("containers")?.remove_file(&from), io::ErrorKind::NotFound)

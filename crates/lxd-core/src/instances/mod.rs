@@ -2,6 +2,7 @@
 
 mod apply;
 pub mod backup_yaml;
+pub mod backups;
 pub mod bulk;
 pub mod console;
 pub mod content;
@@ -18,6 +19,7 @@ mod full;
 pub mod guest;
 mod hotplug;
 pub(crate) mod idmap;
+pub mod import;
 mod limits;
 mod list;
 mod list_cache;

@@ -17,16 +17,32 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Instances that are stopped at once.
 const WIDTH: usize = 16;
 
-/// Stops all running instances; what fails is logged.
+/// Stops all running instances: by priority, the highest first, those of one priority at once. What fails is logged.
 pub async fn stop_all(core: &SharedCore) {
-    let running = core.runtime.all();
-    stream::iter(running)
-        .for_each_concurrent(WIDTH, |(key, _)| async move {
-            if let Err(error) = stop_one(core, &key).await {
-                tracing::error!(instance = %key, error = error.chain(), "Failed to stop an instance with the host");
-            }
-        })
-        .await;
+    let mut running: Vec<(i64, InstanceKey)> = Vec::new();
+    for (key, _) in core.runtime.all() {
+        let wanted = key.clone();
+        // One that cannot be read is stopped with those that have no priority.
+        let model = core.db.read(move |tx| load(tx, &wanted)).await;
+        running.push((model.map_or(0, |model| priority(&model.config)), key));
+    }
+    running.sort_by_key(|(priority, _)| std::cmp::Reverse(*priority));
+    for group in running.chunk_by(|a, b| a.0 == b.0) {
+        stream::iter(group)
+            .for_each_concurrent(WIDTH, |(_, key)| async move {
+                match stop_one(core, key).await {
+                    Ok(()) => tracing::info!(instance = %key, "Stopped an instance with the host"),
+                    Err(error) => {
+                        tracing::error!(instance = %key, error = error.chain(), "Failed to stop an instance with the host");
+                    }
+                }
+            })
+            .await;
+    }
+}
+
+fn priority(config: &Config) -> i64 {
+    config.value("boot.stop.priority").parse().unwrap_or(0)
 }
 
 async fn stop_one(core: &SharedCore, key: &InstanceKey) -> Result<()> {

@@ -13,6 +13,7 @@ use lxd_types::names::{Fingerprint, ProjectName};
 use lxd_types::{Config, Error, Result};
 
 use super::copy::CopyOf;
+use super::import::Backup;
 use crate::SharedCore;
 
 /// The form of the request.
@@ -38,6 +39,8 @@ pub enum Source {
     Empty,
     /// Another instance, or one of its snapshots.
     Copy(CopyOf),
+    /// A received backup.
+    Backup(Arc<Backup>),
 }
 
 /// What the plan needs to know of the image.
@@ -81,7 +84,7 @@ impl Source {
     /// It is gone.
     pub fn image_facts(&self, tx: &Tx<'_>, project_id: i64) -> Result<ImageFacts> {
         match self {
-            Self::Empty | Self::Copy(_) => Ok(ImageFacts::default()),
+            Self::Empty | Self::Copy(_) | Self::Backup(_) => Ok(ImageFacts::default()),
             Self::Image { fingerprint } => {
                 let image = images::get(tx, project_id, fingerprint.as_str(), false)?;
                 Ok(ImageFacts { properties: image.properties, architecture: image.architecture })
@@ -116,11 +119,13 @@ impl Source {
             .ok_or_else(|| Error::internal("The architecture of this host is unknown"))
     }
 
-    /// What fills the root volume; a copy is filled by its pool.
+    /// What fills the root volume; copies and backups have their own way.
     pub fn filler(&self, core: &SharedCore, op: &OpHandle) -> Filler {
         let core = core.clone();
         match self {
-            Self::Empty | Self::Copy(_) => fill_with(|dir: Arc<Dir>| async move { empty_root(dir).await }),
+            Self::Empty | Self::Copy(_) | Self::Backup(_) => {
+                fill_with(|dir: Arc<Dir>| async move { empty_root(dir).await })
+            }
             Self::Image { fingerprint } => {
                 let (fingerprint, op) = (fingerprint.clone(), op.clone());
                 fill_with(move |dir: Arc<Dir>| async move {

@@ -20,7 +20,7 @@ keys! {
             Key::new("boot.host_shutdown_timeout").default("30").live().safe().since("container_host_shutdown_timeout"),
         /// What order to shut down the instances in (starting with highest).
         BOOT_STOP_PRIORITY: i64 =
-            Key::new("boot.stop.priority").default("0").passive().safe().not_yet().since("container_stop_priority"),
+            Key::new("boot.stop.priority").default("0").passive().safe().since("container_stop_priority"),
         /// What to do with the instance when its cluster member is evacuated.
         CLUSTER_EVACUATE: String = Key::new("cluster.evacuate")
             .default("auto").one_of(&["auto", "migrate", "live-migrate", "stop"]).passive().safe().not_yet()

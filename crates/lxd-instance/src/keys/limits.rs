@@ -29,7 +29,7 @@ keys! {
         LIMITS_HUGEPAGES_1GB: ByteSize = hugepages("limits.hugepages.1GB"),
         /// Limits kernel resources of the instance (e.g. nofile for the number of open files).
         LIMITS_KERNEL: String = Key::new("limits.kernel.*")
-            .only(Condition::Container).restricted_by(LOW_LEVEL).not_yet().since("kernel_limits"),
+            .only(Condition::Container).restricted_by(LOW_LEVEL).since("kernel_limits"),
         /// Percentage of the host's memory or fixed value in bytes (1GiB for virtual machines when not set).
         LIMITS_MEMORY: MemoryLimit = Key::new("limits.memory").live().safe(),
         /// If hard, the instance cannot exceed its memory limit; if soft, it can when extra memory is available.

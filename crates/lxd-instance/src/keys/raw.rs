@@ -41,7 +41,7 @@ keys! {
         RAW_QEMU_CONF: Blob =
             Key::new("raw.qemu.conf").only(Condition::VirtualMachine).restricted_by(LOW_LEVEL_VM).not_yet(),
         /// Raw seccomp configuration.
-        RAW_SECCOMP: Blob = Key::new("raw.seccomp").only(Condition::Container).restricted_by(LOW_LEVEL).not_yet(),
+        RAW_SECCOMP: Blob = Key::new("raw.seccomp").only(Condition::Container).restricted_by(LOW_LEVEL),
     ]
 }
 

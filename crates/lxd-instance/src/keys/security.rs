@@ -36,7 +36,7 @@ keys! {
             Key::new("security.privileged").default("false").only(Condition::Container).restricted_by(PRIVILEGE),
         /// Prevents the instance from being deleted.
         SECURITY_PROTECTION_DELETE: bool = Key::new("security.protection.delete")
-            .default("false").live().safe().not_yet().since("container_protection_delete"),
+            .default("false").live().safe().since("container_protection_delete"),
         /// Prevents the instance's file system from being shifted at start.
         SECURITY_PROTECTION_SHIFT: bool = Key::new("security.protection.shift")
             .default("false").live().only(Condition::Container).safe().not_yet().since("container_protection_shift"),
@@ -61,16 +61,16 @@ keys! {
         SECURITY_SYSCALLS_BLACKLIST_DEFAULT: bool = flag("security.syscalls.blacklist_default", "true"),
         /// Handles the system call bpf.
         SECURITY_SYSCALLS_INTERCEPT_BPF: bool =
-            flag("security.syscalls.intercept.bpf", "false").since("container_syscall_intercept_bpf_devices"),
+            flag("security.syscalls.intercept.bpf", "false").not_yet().since("container_syscall_intercept_bpf_devices"),
         /// Allows programs for the devices control group of the unified hierarchy to be loaded.
         SECURITY_SYSCALLS_INTERCEPT_BPF_DEVICES: bool =
-            flag("security.syscalls.intercept.bpf.devices", "false").since("container_syscall_intercept_bpf_devices"),
+            flag("security.syscalls.intercept.bpf.devices", "false").not_yet().since("container_syscall_intercept_bpf_devices"),
         /// Handles the system calls mknod and mknodat (allows a limited set of device nodes).
         SECURITY_SYSCALLS_INTERCEPT_MKNOD: bool =
-            flag("security.syscalls.intercept.mknod", "false").since("container_syscall_intercept"),
+            flag("security.syscalls.intercept.mknod", "false").not_yet().since("container_syscall_intercept"),
         /// Handles the system call mount.
         SECURITY_SYSCALLS_INTERCEPT_MOUNT: bool =
-            flag("security.syscalls.intercept.mount", "false").since("container_syscall_intercept_mount"),
+            flag("security.syscalls.intercept.mount", "false").not_yet().since("container_syscall_intercept_mount"),
         /// Comma-separated list of file systems that are safe to mount for processes in the instance.
         SECURITY_SYSCALLS_INTERCEPT_MOUNT_ALLOWED: String = Key::new("security.syscalls.intercept.mount.allowed")
             .live().only(Condition::Container).restricted_by(LOW_LEVEL).not_yet()
@@ -81,22 +81,18 @@ keys! {
             .since("container_syscall_intercept_mount_fuse"),
         /// Whether to shift the owners of what is mounted by interception.
         SECURITY_SYSCALLS_INTERCEPT_MOUNT_SHIFT: bool =
-            flag("security.syscalls.intercept.mount.shift", "false").live().since("container_syscall_intercept_mount"),
+            flag("security.syscalls.intercept.mount.shift", "false").not_yet().live().since("container_syscall_intercept_mount"),
         /// Handles the system call sched_setscheduler.
         SECURITY_SYSCALLS_INTERCEPT_SCHED_SETSCHEDULER: bool =
-            flag("security.syscalls.intercept.sched_setscheduler", "false"),
+            flag("security.syscalls.intercept.sched_setscheduler", "false").not_yet(),
         /// Handles the system call setxattr (allows a limited set of restricted attributes).
         SECURITY_SYSCALLS_INTERCEPT_SETXATTR: bool =
-            flag("security.syscalls.intercept.setxattr", "false").since("container_syscall_intercept"),
+            flag("security.syscalls.intercept.setxattr", "false").not_yet().since("container_syscall_intercept"),
     ]
 }
 
 const fn list(name: &'static str) -> Key<Blob> {
-    Key::new(name)
-        .only(Condition::Container)
-        .restricted_by(LOW_LEVEL)
-        .not_yet()
-        .since("container_syscall_filtering")
+    Key::new(name).only(Condition::Container).restricted_by(LOW_LEVEL).since("container_syscall_filtering")
 }
 
 const fn flag(name: &'static str, default: &'static str) -> Key<bool> {
@@ -104,6 +100,5 @@ const fn flag(name: &'static str, default: &'static str) -> Key<bool> {
         .default(default)
         .only(Condition::Container)
         .restricted_by(LOW_LEVEL)
-        .not_yet()
         .since("container_syscall_filtering")
 }

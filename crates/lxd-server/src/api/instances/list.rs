@@ -49,6 +49,9 @@ fn wanted_kind(cx: &Ctx) -> Result<Option<InstanceKind>> {
 
 /// Makes an instance.
 pub async fn create(mut cx: Ctx) -> Result<Reply> {
+    if cx.header("content-type").is_some_and(|kind| kind.starts_with("application/octet-stream")) {
+        return import(cx).await;
+    }
     let post = cx.json().await?;
     let operation = instances::create(&cx.core, &cx.permit()?, post).await?;
     Reply::operation(&operation)
@@ -58,5 +61,16 @@ pub async fn create(mut cx: Ctx) -> Result<Reply> {
 pub async fn put(mut cx: Ctx) -> Result<Reply> {
     let put = cx.json().await?;
     let operation = instances::bulk::put(&cx.core, &cx.permit()?, kind(&cx), put).await?;
+    Reply::operation(&operation)
+}
+
+/// Makes an instance of the backup in the body.
+async fn import(mut cx: Ctx) -> Result<Reply> {
+    let permit = cx.permit()?;
+    let header = |name: &str| cx.header(name).unwrap_or_default().to_owned();
+    let (name, pool) = (header("x-lxd-name"), header("x-lxd-pool"));
+    let body = cx.stream();
+    let file = instances::import::receive(&cx.core, body).await?;
+    let operation = instances::import::import(&cx.core, &permit, file, &name, &pool).await?;
     Reply::operation(&operation)
 }

@@ -1,9 +1,9 @@
 //! `/1.0/instances` (and, derived by the router, `/1.0/containers` and `/1.0/virtual-machines`).
 
+mod backups;
 mod console;
 mod exec;
 mod files;
-mod later;
 mod list;
 mod logs;
 mod metadata;
@@ -19,6 +19,9 @@ use crate::ctx::Collection;
 use crate::routes::{Access, Route, route};
 use lxd_types::InstanceKind;
 
+const BACKUPS: &str = "/1.0/instances/{name}/backups";
+const BACKUP: &str = "/1.0/instances/{name}/backups/{backup}";
+const BACKUP_EXPORT: &str = "/1.0/instances/{name}/backups/{backup}/export";
 const SNAPSHOTS: &str = "/1.0/instances/{name}/snapshots";
 const SNAPSHOT: &str = "/1.0/instances/{name}/snapshots/{snapshot}";
 const TEMPLATES: &str = "/1.0/instances/{name}/metadata/templates";
@@ -37,8 +40,12 @@ pub fn routes() -> Vec<Route> {
         route(Method::PATCH, "/1.0/instances/{name}", manage, "patch", one::patch),
         route(Method::POST, "/1.0/instances/{name}", manage, "instances", one::post),
         route(Method::DELETE, "/1.0/instances/{name}", manage, "instances", one::delete),
-        route(Method::GET, "/1.0/instances/{name}/backups", view, "container_backup", later::none),
-        route(Method::POST, "/1.0/instances/{name}/backups", manage, "container_backup", later::no_backup),
+        route(Method::GET, BACKUPS, view, "container_backup", backups::list),
+        route(Method::POST, BACKUPS, manage, "container_backup", backups::create),
+        route(Method::GET, BACKUP, view, "container_backup", backups::get),
+        route(Method::POST, BACKUP, manage, "container_backup", backups::rename),
+        route(Method::DELETE, BACKUP, manage, "container_backup", backups::delete),
+        route(Method::GET, BACKUP_EXPORT, manage, "container_backup", backups::export),
         route(Method::GET, "/1.0/instances/{name}/console", operate, "console", console::get),
         route(Method::POST, "/1.0/instances/{name}/console", operate, "console", console::post),
         route(Method::DELETE, "/1.0/instances/{name}/console", operate, "console", console::delete),
