@@ -100,7 +100,8 @@ pub fn parse(given: impl Iterator<Item = OsString>) -> Result<Asked> {
         let command = arguments.iter().skip(1).find_map(|word| root.find_subcommand(word));
         return Ok(Asked::Print(help::of(&root, command.map(clap::Command::get_name))));
     }
-    let cli = Cli::try_parse_from(arguments).map_err(|error| Error::bad_request(mistake::text(&error)))?;
+    let cli =
+        Cli::try_parse_from(arguments).map_err(|error| Error::bad_request(mistake::text(&error, &root)))?;
     match cli.global.version {
         true => Ok(Asked::Print(format!("{}\n", lxd_api::API_LEVEL))),
         false => Ok(Asked::Run(Box::new(cli))),

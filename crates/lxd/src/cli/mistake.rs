@@ -1,10 +1,10 @@
 //! What is wrong with a command line, in the words that users and scripts know from the original.
 
-use clap::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command, Error};
 
-/// The text of a mistake.
-pub fn text(error: &Error) -> String {
+/// The text of a mistake in a command line that `root` defines.
+pub fn text(error: &Error, root: &Command) -> String {
     let argument = string(error, ContextKind::InvalidArg);
     let value = string(error, ContextKind::InvalidValue);
     match error.kind() {
@@ -21,25 +21,36 @@ pub fn text(error: &Error) -> String {
         ErrorKind::UnknownArgument => format!("Unexpected argument {argument:?}"),
         // clap says so of a missing value, too.
         ErrorKind::InvalidValue if value.is_empty() => {
-            format!("flag needs an argument: {}", flag(&argument).trim_start())
+            format!("flag needs an argument: {}", long(&argument))
         }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => format!(
             "invalid argument {value:?} for \"{}\" flag: strconv.ParseInt: parsing {value:?}: invalid syntax",
-            flag(&argument)
+            names(root, &argument)
         ),
         ErrorKind::TooManyValues => {
             format!(
                 "invalid argument {value:?} for \"{}\" flag: strconv.ParseBool: parsing {value:?}: invalid syntax",
-                flag(&argument)
+                names(root, &argument)
             )
         }
         _ => first_line(error),
     }
 }
 
-/// The flag as the original names it, without the name of its value.
-fn flag(argument: &str) -> String {
-    argument.split(" <").next().unwrap_or_default().to_owned()
+/// The long name, without the name of its value.
+fn long(argument: &str) -> &str {
+    argument.split(' ').next().unwrap_or_default()
+}
+
+/// Both names of a flag.
+fn names(root: &Command, argument: &str) -> String {
+    let long = long(argument);
+    let mut all = root.get_subcommands().chain([root]).flat_map(Command::get_arguments);
+    let known = all.find(|known| known.get_long() == long.strip_prefix("--"));
+    match known.and_then(clap::Arg::get_short) {
+        Some(letter) => format!("-{letter}, {long}"),
+        None => long.to_owned(),
+    }
 }
 
 fn string(error: &Error, kind: ContextKind) -> String {
