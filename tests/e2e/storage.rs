@@ -133,3 +133,70 @@ fn volume_snapshots_live_and_leave_nothing() {
     }
     assert_eq!(before.difference(&World::of(&daemon)), Vec::<String>::new());
 }
+
+#[test]
+fn instances_and_volumes_on_btrfs() {
+    let mut daemon = Daemon::start().with_pool_and_image();
+    let before = World::of(&daemon);
+    let pool = json!({"name": "b", "driver": "btrfs", "config": {"size": "512MiB"}});
+    daemon.ok("POST", "/1.0/storage-pools", &pool);
+    let root =
+        |size: &str| json!({"devices": {"root": {"type": "disk", "path": "/", "pool": "b", "size": size}}});
+    daemon.create("c1", &root("40MiB"));
+    daemon.create("c2", &root(""));
+    let images = daemon.get("/1.0/storage-pools/b/volumes/image").metadata();
+    assert_eq!(images.as_array().map(Vec::len), Some(1), "the image is unpacked once: {images}");
+    daemon.state("c1", "start", "");
+    let fill = ["exec", "c1", "--", "dd", "if=/dev/zero", "of=/big", "bs=1M", "count=80"];
+    let full = daemon.lxc(&fill);
+    let said = String::from_utf8_lossy(&full.stderr).into_owned();
+    assert!(!full.status.success() && said.contains("quota"), "the size holds: {said}");
+    daemon.lxc_ok(&["exec", "c1", "--", "rm", "/big"]);
+    daemon.ok("PATCH", "/1.0/instances/c1", &root("200MiB"));
+    daemon.lxc_ok(&fill);
+
+    // As after a restart of the machine.
+    daemon.remove("c1");
+    daemon.stop();
+    let place = daemon.lxd_dir().join("storage-pools/b");
+    rustix::mount::unmount(&place, rustix::mount::UnmountFlags::empty()).unwrap();
+    daemon.launch();
+    lxd_testkit::wait_for("the pool", 20, || place.join("containers/c2/rootfs").is_dir().then_some(()));
+    daemon.ok("POST", "/1.0/instances/c2/snapshots", &json!({"name": "s1"}));
+    std::fs::write(place.join("containers/c2/rootfs/new"), "").unwrap();
+    daemon.ok("PUT", "/1.0/instances/c2", &json!({"restore": "s1"}));
+    assert!(!place.join("containers/c2/rootfs/new").exists());
+    let copy = json!({"name": "c3", "source": {"type": "copy", "source": "c2"}});
+    daemon.ok("POST", "/1.0/instances", &copy);
+    assert!(place.join("containers-snapshots/c3/s1/rootfs").is_dir());
+    for name in ["c2", "c3"] {
+        daemon.state(name, "start", "");
+        daemon.remove(name);
+    }
+
+    let volumes = "/1.0/storage-pools/b/volumes/custom";
+    daemon.ok("POST", volumes, &json!({"name": "v1", "config": {"size": "20MiB"}}));
+    std::fs::write(place.join("custom/default_v1/file"), vec![1; 1 << 20]).unwrap();
+    daemon.ok("POST", &format!("{volumes}/v1/snapshots"), &json!({"name": "s1"}));
+    let used = daemon.get(&format!("{volumes}/v1/state")).metadata()["usage"]["used"].as_u64();
+    assert!(used.is_some_and(|used| used < 20 << 20), "{used:?}");
+    let copy = json!({"name": "v2", "source": {"type": "copy", "name": "v1", "pool": "b"}});
+    daemon.ok("POST", volumes, &copy);
+    // To a pool of another driver and back.
+    daemon.ok("POST", "/1.0/storage-pools/default/volumes/custom", &copy);
+    daemon.ok("POST", "/1.0/storage-pools/default/volumes/custom/v2", &json!({"name": "v3", "pool": "b"}));
+    let kept = place.join("custom-snapshots/default_v3/s1/file");
+    assert_eq!(std::fs::metadata(kept).unwrap().len(), 1 << 20);
+    for name in ["v1", "v2", "v3"] {
+        daemon.ok("DELETE", &format!("{volumes}/{name}"), &json!({}));
+    }
+
+    daemon.ok("PATCH", "/1.0/storage-pools/b", &json!({"config": {"size": "600MiB"}}));
+    let total = daemon.get("/1.0/storage-pools/b/resources").metadata()["space"]["total"].clone();
+    assert_eq!(total, json!(600 << 20));
+    let shrunk = daemon.fails("PATCH", "/1.0/storage-pools/b", &json!({"config": {"size": "300MiB"}}));
+    assert!(shrunk.contains("smaller"), "{shrunk}");
+    assert_eq!(daemon.get("/1.0/storage-pools/b").metadata()["config"]["size"], json!("600MiB"));
+    daemon.ok("DELETE", "/1.0/storage-pools/b", &json!({}));
+    assert_eq!(before.difference(&World::of(&daemon)), Vec::<String>::new());
+}

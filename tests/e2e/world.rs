@@ -20,9 +20,17 @@ impl World {
             }
         }
         let root = daemon.lxd_dir();
-        for folder in
-            ["containers", "devices", "images", "logs", "networks", "security", "shmounts", "snapshots"]
-        {
+        for folder in [
+            "containers",
+            "devices",
+            "disks",
+            "images",
+            "logs",
+            "networks",
+            "security",
+            "shmounts",
+            "snapshots",
+        ] {
             files(&root.join(folder), &mut found);
         }
         for pool in children(&root.join("storage-pools")) {

@@ -205,7 +205,6 @@ pub struct StorageVolumeStateUsage {
     /// Used space in bytes.
     pub used: u64,
     /// Size of the volume in bytes; 0 when it has no limit.
-    #[serde(skip_serializing_if = "crate::wire::is_zero")]
     pub total: i64,
 }
 

@@ -29,6 +29,7 @@ use crate::instances::snapshots::schedule::Seen;
 use crate::instances::{FileSessions, HostIds, ListCache, Runtime};
 use crate::journal::Journal;
 use crate::server::Server;
+use crate::turns::Turns;
 use crate::{Paths, SharedCore};
 
 /// How the daemon was started.
@@ -70,6 +71,8 @@ pub struct Core {
     pub file_sessions: FileSessions,
     /// Held while an instance is packed into an image.
     pub publishing: tokio::sync::Mutex<()>,
+    /// Work that is done once however many want it.
+    pub turns: Turns,
     /// Held while a `backup.yaml` is written, and by whoever removes or renames a volume of an instance.
     pub backup_files: tokio::sync::Mutex<()>,
     /// What runs on this member.
@@ -78,6 +81,8 @@ pub struct Core {
     pub host_ids: Result<HostIds, String>,
     /// The only door to child processes.
     pub runner: Arc<dyn Runner>,
+    /// The storage drivers that work on this host.
+    pub storage_drivers: Vec<lxd_storage::Driver>,
     /// Managed bridges.
     pub bridges: Bridges,
     /// The helper program; the error is told to whom needs it.
@@ -126,6 +131,7 @@ impl Core {
         let containers =
             helper.clone().and_then(|helper| Containers::new(helper).map_err(|error| error.chain()));
         let runner: Arc<dyn Runner> = Arc::new(RealRunner);
+        let storage_drivers = lxd_storage::available(&*runner).await;
         let bridges = Bridges::new(runner.clone(), Netlink::open()?, paths.networks(), options.group.clone());
         let faults = Arc::new(Faults::from_environment());
         let events = EventHub::default();
@@ -145,9 +151,11 @@ impl Core {
             file_sessions,
             lists: ListCache::default(),
             publishing: tokio::sync::Mutex::default(),
+            turns: Turns::default(),
             backup_files: tokio::sync::Mutex::default(),
             runtime: Runtime::default(),
             runner,
+            storage_drivers,
             bridges,
             host_ids: HostIds::of_host().map_err(|error| error.chain()),
             helper,

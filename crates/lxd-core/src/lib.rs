@@ -24,6 +24,7 @@ mod sql;
 mod start;
 pub mod storage_pools;
 pub mod storage_volumes;
+pub mod turns;
 pub mod undo;
 pub mod warnings;
 

@@ -31,6 +31,18 @@ keys! {
 }
 
 keys! {
+    /// Keys of pools of the driver `btrfs`.
+    BTRFS = [
+        /// Mount options for block devices.
+        BTRFS_MOUNT_OPTIONS: String = Key::new("btrfs.mount_options")
+            .default("user_subvol_rm_allowed")
+            .since("storage_btrfs_mount_options"),
+        /// Size of the storage pool in bytes (suffixes supported). Only of pools in a loop file.
+        POOL_SIZE: ByteSize = Key::new("size").local(),
+    ]
+}
+
+keys! {
     /// Keys that every pool takes.
     POOL_ANY = [
         /// Default for the volume key of the same name without the prefix, for volumes created in the pool.
@@ -78,10 +90,21 @@ keys! {
 /// Keys of `dir` pools.
 pub static DIR_POOL: Table = Table::new("storage-pool (dir)", &[DIR, RSYNC, POOL_ANY]);
 
-/// Keys of custom volumes in `dir` pools.
+/// Keys of `btrfs` pools.
+pub static BTRFS_POOL: Table = Table::new("storage-pool (btrfs)", &[DIR, BTRFS, RSYNC, POOL_ANY]);
+
+/// The keys of pools of a driver.
+fn pool_table(driver: PoolDriver) -> &'static Table {
+    match driver {
+        PoolDriver::Dir => &DIR_POOL,
+        PoolDriver::Btrfs => &BTRFS_POOL,
+    }
+}
+
+/// Keys of custom volumes.
 pub static CUSTOM_VOLUME: Table = Table::new("storage-volume (custom)", &[CUSTOM, VOLUME_ANY]);
 
-/// Keys of other volumes in `dir` pools.
+/// Keys of other volumes.
 pub static OTHER_VOLUME: Table = Table::new("storage-volume", &[VOLUME_ANY]);
 
 /// Checks the configuration of a pool.
@@ -89,12 +112,11 @@ pub static OTHER_VOLUME: Table = Table::new("storage-volume", &[VOLUME_ANY]);
 /// # Errors
 /// Names the first unknown key or wrong value, in the reference's words.
 pub fn check_pool(driver: PoolDriver, config: &Config) -> Result<()> {
-    let PoolDriver::Dir = driver;
     for (key, value) in config {
         let (table, name) = match key.strip_prefix("volume.") {
             // Values of new volumes: what they would refuse is refused here.
             Some(rest) if !rest.starts_with("volatile.") => (&CUSTOM_VOLUME, rest),
-            _ => (&DIR_POOL, key.as_str()),
+            _ => (pool_table(driver), key.as_str()),
         };
         let known = table.find(name).ok_or_else(|| Error::bad_request(format!("Invalid option {key:?}")))?;
         check_value(known, value)
@@ -107,8 +129,7 @@ pub fn check_pool(driver: PoolDriver, config: &Config) -> Result<()> {
 ///
 /// # Errors
 /// As [`check_pool`].
-pub fn check_volume(driver: PoolDriver, volume: &VolumeRef, config: &Config) -> Result<()> {
-    let PoolDriver::Dir = driver;
+pub fn check_volume(_driver: PoolDriver, volume: &VolumeRef, config: &Config) -> Result<()> {
     let table = if volume.kind == VolumeKind::Custom { &CUSTOM_VOLUME } else { &OTHER_VOLUME };
     let name = volume.storage_name();
     for (key, value) in config {
@@ -155,6 +176,17 @@ pub fn size(config: &Config) -> Result<Option<u64>> {
     Ok(SIZE.read(config)?.map(ByteSize::bytes).filter(|size| *size > 0))
 }
 
+/// The size that a pool gets by a change; none when it stays.
+///
+/// # Errors
+/// A malformed size.
+pub fn new_pool_size(old: &Config, new: &Config) -> Result<Option<u64>> {
+    if old.value("size") == new.value("size") {
+        return Ok(None);
+    }
+    size(new)
+}
+
 /// Refuses changes of a pool that cannot be made once it exists.
 ///
 /// # Errors
@@ -174,9 +206,7 @@ pub fn check_volume_change(old: &Config, new: &Config, running_users: bool) -> R
     let on = |config: &Config, key: &str| parse_bool(config.value(key)).unwrap_or(false);
     for key in ["security.shifted", "security.unmapped"] {
         if running_users && on(old, key) != on(new, key) {
-            return Err(Error::bad_request(format!(
-                "Cannot modify {key:?} while the volume is in use by running instances"
-            )));
+            return Err(Error::bad_request("Cannot modify shifting with running instances using the volume"));
         }
     }
     Ok(())

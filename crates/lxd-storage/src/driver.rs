@@ -1,14 +1,16 @@
 //! What a pool driver offers: three traits that fit on a screen.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use lxd_host::runner::{Cmd, Runner};
 use lxd_sys::Dir;
 use lxd_types::names::{PoolName, SnapshotName, VolumeName};
-use lxd_types::{Error, Result};
+use lxd_types::{Config, Error, Result};
 
+use crate::btrfs::BtrfsPool;
 use crate::dir::DirPool;
 use crate::volume::{Origin, SnapshotRef, VolumeKind, VolumeRef};
 
@@ -189,7 +191,12 @@ pub trait Pool: Volumes + Snapshots {
     /// What it was opened with.
     fn spec(&self) -> &PoolSpec;
 
-    /// Makes the pool's place and lay-out; `spec.source` was checked by [`PoolDriver::plan_source`].
+    /// Whether images are kept as volumes, of which instances are copied at no cost.
+    fn keeps_images(&self) -> bool {
+        false
+    }
+
+    /// Makes the pool's place and lay-out; `spec.config` was made by [`PoolDriver::plan`].
     ///
     /// # Errors
     /// Texts of the reference for sources that cannot be used; nothing is left then.
@@ -207,6 +214,14 @@ pub trait Pool: Volumes + Snapshots {
     /// `Unavailable` with the reason.
     async fn mount_pool(&self) -> Result<()>;
 
+    /// Makes the pool larger.
+    ///
+    /// # Errors
+    /// It has no size of its own; it would become smaller.
+    async fn resize_pool(&self, _size: u64) -> Result<()> {
+        Err(Error::bad_request("The size of this storage pool cannot be changed"))
+    }
+
     /// Space used and there.
     ///
     /// # Errors
@@ -223,6 +238,8 @@ pub struct PoolSpec {
     pub lxd_dir: PathBuf,
     /// The value of the key `source`.
     pub source: PathBuf,
+    /// All its keys.
+    pub config: Config,
 }
 
 impl PoolSpec {
@@ -237,6 +254,8 @@ impl PoolSpec {
 pub enum PoolDriver {
     /// Plain directories.
     Dir,
+    /// Subvolumes of btrfs.
+    Btrfs,
 }
 
 impl PoolDriver {
@@ -244,32 +263,52 @@ impl PoolDriver {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Dir => "dir",
+            Self::Btrfs => "btrfs",
         }
     }
 
-    /// The `source` of a new pool: what the user gave, or the pool's own place.
-    pub fn plan_source(self, spec_dir: &std::path::Path, name: &PoolName, source: &str) -> PathBuf {
-        if source.is_empty() {
-            spec_dir.join("storage-pools").join(name.as_str())
-        } else {
-            PathBuf::from(source)
+    /// The keys of a new pool: those that the user gave, with the `source` (and `size`) that they mean.
+    ///
+    /// # Errors
+    /// The source cannot be used.
+    pub fn plan(self, lxd_dir: &Path, name: &PoolName, mut config: Config) -> Result<Config> {
+        config.retain(|_, value| !value.is_empty());
+        match self {
+            Self::Btrfs => crate::btrfs::plan(lxd_dir, name, config),
+            Self::Dir => {
+                let own = lxd_dir.join("storage-pools").join(name.as_str());
+                config.entry("source".to_owned()).or_insert_with(|| own.to_string_lossy().into_owned());
+                Ok(config)
+            }
         }
     }
 }
 
 /// A driver as `GET /1.0` tells it (`storage_supported_drivers`).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Driver {
     /// Its name.
     pub name: &'static str,
     /// Version of what does the work.
-    pub version: &'static str,
+    pub version: String,
     /// Whether volumes live on another machine.
     pub remote: bool,
 }
 
-/// The drivers of this server.
-pub const DRIVERS: &[Driver] = &[Driver { name: "dir", version: "1", remote: false }];
+/// The drivers that work on this host.
+pub async fn available(runner: &dyn Runner) -> Vec<Driver> {
+    let mut found = Vec::new();
+    let kernel = tokio::fs::read_to_string("/proc/filesystems").await.unwrap_or_default();
+    if kernel.lines().any(|line| line.trim() == "btrfs")
+        && let Ok(output) = runner.run(Cmd::new("mkfs.btrfs").arg("--version")).await
+    {
+        let text = output.text();
+        let version = text.split_whitespace().last().unwrap_or_default().trim_start_matches('v').to_owned();
+        found.push(Driver { name: "btrfs", version, remote: false });
+    }
+    found.push(Driver { name: "dir", version: "1".to_owned(), remote: false });
+    found
+}
 
 /// The driver that a pool asks for.
 ///
@@ -278,8 +317,9 @@ pub const DRIVERS: &[Driver] = &[Driver { name: "dir", version: "1", remote: fal
 pub fn driver_by_name(name: &str) -> Result<PoolDriver> {
     match name {
         "dir" => Ok(PoolDriver::Dir),
+        "btrfs" => Ok(PoolDriver::Btrfs),
         "" => Err(Error::bad_request("No driver provided")),
-        "btrfs" | "zfs" | "lvm" | "ceph" | "cephfs" | "cephobject" => {
+        "zfs" | "lvm" | "ceph" | "cephfs" | "cephobject" => {
             Err(Error::not_implemented(format!("Storage driver \"{name}\" is not supported yet")))
         }
         // The reference's answer, status included.
@@ -288,8 +328,9 @@ pub fn driver_by_name(name: &str) -> Result<PoolDriver> {
 }
 
 /// The pool of a driver; touches nothing yet.
-pub fn open_pool(driver: PoolDriver, spec: PoolSpec) -> Arc<dyn Pool> {
+pub fn open_pool(driver: PoolDriver, spec: PoolSpec, runner: Arc<dyn Runner>) -> Arc<dyn Pool> {
     match driver {
         PoolDriver::Dir => Arc::new(DirPool::new(spec)),
+        PoolDriver::Btrfs => Arc::new(BtrfsPool::new(spec, runner)),
     }
 }

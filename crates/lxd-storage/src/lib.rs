@@ -1,17 +1,19 @@
 //! Storage pools and volumes behind one small trait.
 //!
 //! [`Volumes`] is what a pool driver offers for volumes, [`Snapshots`] for their snapshots, [`Pool`] for itself;
-//! [`transfer`] copies between pools; [`dir`] is the driver
-//! that keeps everything in plain directories. [`contract`] holds the tests that each driver (and the fake of the
+//! [`transfer`] copies between pools; [`dir`] keeps everything in plain
+//! directories, [`btrfs`] in subvolumes. [`contract`] holds the tests that each driver (and the fake of the
 //! testkit) runs. Nothing here knows the database, projects' rules or HTTP: a volume is named by a [`VolumeRef`].
 //!
 //! On disk a pool looks as the manual's servers make it: one directory per volume type
 //! (`containers`, `custom`, …), volumes below it by their storage name ([`VolumeRef::storage_name`]).
 
 mod blocking;
+pub mod btrfs;
 pub mod config;
 pub mod dir;
 pub mod driver;
+mod folder;
 pub mod transfer;
 pub mod tree;
 mod volume;
@@ -20,7 +22,7 @@ mod volume;
 pub mod contract;
 
 pub use driver::{
-    DRIVERS, Driver, Filler, Mounted, Pool, PoolDriver, PoolResources, PoolSpec, Quota, Snapshots, Volumes,
+    Driver, Filler, Mounted, Pool, PoolDriver, PoolResources, PoolSpec, Quota, Snapshots, Volumes, available,
     driver_by_name, fill_with, open_pool,
 };
 pub use volume::{Content, Origin, SnapshotRef, VolumeKind, VolumeRef};

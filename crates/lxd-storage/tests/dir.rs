@@ -4,6 +4,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
+use lxd_host::runner::RealRunner;
 use lxd_storage::contract::contract;
 use lxd_storage::{Pool, PoolDriver, PoolSpec, VolumeRef, open_pool};
 use lxd_types::names::{PoolName, ProjectName};
@@ -21,10 +22,11 @@ impl LxdDir {
 
     fn pool(&self, name: &str, source: Option<&Path>) -> Arc<dyn Pool> {
         let name: PoolName = name.parse().unwrap();
-        let source = source.map(|path| path.to_str().unwrap()).unwrap_or_default();
+        let given = source.map(|path| ("source".to_owned(), path.to_str().unwrap().to_owned()));
         let lxd_dir = self.0.path().to_owned();
-        let source = PoolDriver::Dir.plan_source(&lxd_dir, &name, source);
-        open_pool(PoolDriver::Dir, PoolSpec { name, lxd_dir, source })
+        let config = PoolDriver::Dir.plan(&lxd_dir, &name, given.into_iter().collect()).unwrap();
+        let spec = PoolSpec { name, lxd_dir, source: config["source"].clone().into(), config };
+        open_pool(PoolDriver::Dir, spec, Arc::new(RealRunner))
     }
 
     fn path(&self, path: &str) -> std::path::PathBuf {

@@ -6,10 +6,12 @@
 //! Start reading at [`dir::Dir`]: it is the only way to touch paths that a tenant can influence.
 #![allow(unsafe_code)]
 
+pub mod btrfs;
 pub mod caps;
 pub mod dir;
 pub mod ethtool;
 pub mod frame;
+pub mod loopdev;
 pub mod memfd;
 pub mod memory;
 pub mod mount;

@@ -8,7 +8,7 @@ use lxd_config::{page, server::SERVER};
 use lxd_device::{disk::DISK, nic, none::NONE};
 use lxd_instance::keys::INSTANCE;
 use lxd_network::config::keys::BRIDGE;
-use lxd_storage::config::{CUSTOM_VOLUME, DIR_POOL};
+use lxd_storage::config::{BTRFS_POOL, CUSTOM_VOLUME, DIR_POOL};
 
 /// Writes all pages.
 pub fn write(root: &Path) -> Result<()> {
@@ -37,6 +37,7 @@ fn pages() -> Vec<(&'static str, String)> {
         ("device-disk.md", page(&DISK, "Devices of type disk", DISK_INTRO)),
         ("device-nic-bridged.md", page(&nic::BRIDGED, "Devices of type nic, nictype bridged", NIC_INTRO)),
         ("network-bridge.md", page(&BRIDGE, "Networks of type bridge", BRIDGE_INTRO)),
+        ("storage-pool-btrfs.md", page(&BTRFS_POOL, "Storage pools of driver btrfs", BTRFS_INTRO)),
         ("storage-pool-dir.md", page(&DIR_POOL, "Storage pools of driver dir", DIR_INTRO)),
         ("storage-volume.md", page(&CUSTOM_VOLUME, "Custom storage volumes", VOLUME_INTRO)),
         ("device-none.md", page(&NONE, "Devices of type none", NONE_INTRO)),
@@ -71,6 +72,10 @@ Interfaces that are connected to a bridge of the host: to a managed network (`ne
 
 const BRIDGE_INTRO: &str = "\
 Keys of managed bridges. Set them with `lxc network set NETWORK KEY=VALUE`.";
+
+const BTRFS_INTRO: &str = "\
+Keys of storage pools on btrfs. Set them with `lxc storage set POOL KEY=VALUE`. A pool without `source` is a file of \
+`size` bytes in the data directory; it grows when `size` is raised.";
 
 const DIR_INTRO: &str = "\
 Keys of storage pools that are directories. Set them with `lxc storage set POOL KEY=VALUE`.";

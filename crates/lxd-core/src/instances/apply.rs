@@ -1,9 +1,11 @@
 //! What a running instance does about a changed configuration.
 
+use lxd_storage::VolumeRef;
 use lxd_types::{Config, Result};
 
 use super::Model;
 use super::limits::{HostSize, Limit, limits, unlimited};
+use super::rules;
 use crate::SharedCore;
 use lxd_types::error::Context;
 
@@ -12,6 +14,7 @@ use lxd_types::error::Context;
 /// # Errors
 /// A value cannot be applied.
 pub async fn changed(core: &SharedCore, old: &Model, new: &Model) -> Result<()> {
+    resize_root(core, old, new).await?;
     let Some(entry) = core.runtime.get(&new.key) else {
         return super::nics::changed(core, old, new).await;
     };
@@ -30,6 +33,18 @@ pub async fn changed(core: &SharedCore, old: &Model, new: &Model) -> Result<()> 
             .context(format!("Failed to apply the limit of {what}"))?;
     }
     Ok(())
+}
+
+/// Gives the root volume another size.
+async fn resize_root(core: &SharedCore, old: &Model, new: &Model) -> Result<()> {
+    let sizes = (rules::root_disk(&old.devices), rules::root_disk(&new.devices));
+    let (Ok((_, before)), Ok((pool, after))) = sizes else { return Ok(()) };
+    if before == after {
+        return Ok(());
+    }
+    let pool = crate::storage_pools::open(core, &pool).await?;
+    let volume = VolumeRef::container(&new.key.project, &new.key.name);
+    pool.resize(&volume, after).await.map(drop)
 }
 
 /// The limits to be written: new values, and the host's own where a limit is gone.

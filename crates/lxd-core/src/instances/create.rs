@@ -317,11 +317,19 @@ pub fn plan_create(
 
 /// Makes the root volume and fills it from the source.
 async fn fill(core: &SharedCore, op: &OpHandle, request: &CreateInstance, plan: &CreatePlan) -> Result<()> {
-    let pool = crate::storage_pools::open(core, &plan.pool).await?;
     let volume = VolumeRef::container(&request.key.project, &request.key.name);
     let filler = request.source.filler(core, op);
-    pool.create(&volume, plan.size, Some(filler))
-        .await
-        .map_err(|error| error.context("Failed creating instance from image"))?;
+    let made = match &request.source {
+        Source::Image { fingerprint } => {
+            let pool = plan.pool.parse()?;
+            crate::storage_pools::create_from_image(core, &pool, fingerprint, &volume, plan.size, filler)
+                .await
+        }
+        Source::Empty | Source::Copy(_) | Source::Backup(_) => {
+            let pool = crate::storage_pools::open(core, &plan.pool).await?;
+            pool.create(&volume, plan.size, Some(filler)).await
+        }
+    };
+    made.map_err(|error| error.context("Failed creating instance from image"))?;
     op.check()
 }

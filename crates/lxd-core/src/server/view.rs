@@ -81,8 +81,11 @@ impl Core {
     async fn environment(&self, project: &ProjectName) -> Result<ServerEnvironment> {
         let facts = self.facts().await?;
         let pools = self.db.read(|tx| lxd_db::storage_pools::list(tx, 1)).await?;
-        let uses_dir = pools.iter().any(|pool| pool.driver == "dir");
-        let dir = |text: &str| if uses_dir { text.to_owned() } else { String::new() };
+        let in_use = |driver: &&lxd_storage::Driver| pools.iter().any(|pool| pool.driver == driver.name);
+        let in_use: Vec<&lxd_storage::Driver> = self.storage_drivers.iter().filter(in_use).collect();
+        let used = |part: fn(&lxd_storage::Driver) -> &str| {
+            in_use.iter().map(|driver| part(driver)).collect::<Vec<_>>().join(" | ")
+        };
         let driver = |text: &str| if facts.lxc_version.is_empty() { String::new() } else { text.to_owned() };
         Ok(ServerEnvironment {
             addresses: self.addresses().await,
@@ -106,13 +109,9 @@ impl Core {
             server_name: facts.host_name.clone(),
             server_pid: i64::from(std::process::id()),
             server_version: API_LEVEL.to_owned(),
-            storage: dir("dir"),
-            storage_supported_drivers: vec![ServerStorageDriverInfo {
-                name: "dir".to_owned(),
-                version: "1".to_owned(),
-                remote: false,
-            }],
-            storage_version: dir("1"),
+            storage: used(|driver| driver.name),
+            storage_supported_drivers: self.storage_drivers.iter().map(driver_info).collect(),
+            storage_version: used(|driver| &driver.version),
         })
     }
 
@@ -168,6 +167,14 @@ async fn host_addresses(ipv6: bool) -> Vec<IpAddr> {
         Cidr::V6(cidr) => IpAddr::V6(cidr.address()),
     });
     ips.filter(|ip| ipv6 || ip.is_ipv4()).collect()
+}
+
+fn driver_info(driver: &lxd_storage::Driver) -> ServerStorageDriverInfo {
+    ServerStorageDriverInfo {
+        name: driver.name.to_owned(),
+        version: driver.version.clone(),
+        remote: driver.remote,
+    }
 }
 
 #[cfg(test)]

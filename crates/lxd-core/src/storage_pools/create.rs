@@ -1,5 +1,7 @@
 //! `POST /1.0/storage-pools`.
 
+use std::path::PathBuf;
+
 use lxd_api::storage_pool::StoragePoolsPost;
 use lxd_auth::Permit;
 use lxd_db::{Config, nodes, storage_pools};
@@ -40,13 +42,18 @@ fn plan(core: &Core, post: StoragePoolsPost) -> Result<Plan> {
         return Err(Error::bad_request("Storage pool names may not contain slashes"));
     }
     let driver = driver_by_name(&post.driver)?;
+    if !core.storage_drivers.iter().any(|there| there.name == driver.as_str()) {
+        return Err(Error::bad_request(format!(
+            "Storage driver \"{}\" does not work here: the kernel or the program \"mkfs.{}\" lacks (package {}-progs)",
+            post.driver, post.driver, post.driver
+        )));
+    }
     let name: PoolName = post.name.parse()?;
     // The reference answers 500 for wrong keys of a new pool, 400 for those of a change.
     config::check_pool(driver, &post.config).map_err(|error| error.with_kind(Kind::Internal))?;
-    let source = driver.plan_source(core.paths.root(), &name, post.config.value("source"));
-    let mut config: Config = post.config.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-    config.insert("source".to_owned(), source.to_string_lossy().into_owned());
-    let spec = PoolSpec { name, lxd_dir: core.paths.root().to_owned(), source };
+    let config = driver.plan(core.paths.root(), &name, post.config)?;
+    let source = PathBuf::from(config.value("source"));
+    let spec = PoolSpec { name, lxd_dir: core.paths.root().to_owned(), source, config: config.clone() };
     Ok(Plan { driver, spec, description: post.description, config })
 }
 
@@ -62,7 +69,7 @@ async fn run(core: &SharedCore, permit: &Permit, plan: Plan) -> Result<()> {
         undo.push(Undo::ForgetStoragePool { name: plan.spec.name.clone() }).await?;
         let row = plan.clone();
         let id = core.db.write(move |tx| record(tx, &row)).await?;
-        let pool = open_pool(plan.driver, plan.spec.clone());
+        let pool = open_pool(plan.driver, plan.spec.clone(), core.runner.clone());
         pool.create_pool().await?;
         core.db.write(move |tx| storage_pools::set_state(tx, id, nodes::LONE, storage_pools::CREATED)).await
     })

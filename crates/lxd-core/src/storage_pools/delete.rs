@@ -1,6 +1,7 @@
 //! `DELETE /1.0/storage-pools/{name}`, and the undo of a pool that was not finished.
 
 use lxd_auth::Permit;
+use lxd_db::used_by::User;
 use lxd_db::{nodes, storage_pools};
 use lxd_types::names::PoolName;
 use lxd_types::{Error, Result};
@@ -24,7 +25,9 @@ async fn run(core: &SharedCore, permit: &Permit, name: &str) -> Result<()> {
         .db
         .write(move |tx| {
             let row = storage_pools::get(tx, &wanted, nodes::LONE)?;
-            if !storage_pools::used_by(tx, row.id)?.is_empty() {
+            // Volumes of images are the pool's own: they go with it.
+            let users = storage_pools::used_by(tx, row.id)?;
+            if users.iter().any(|user| !matches!(user, User::Image { .. })) {
                 return Err(Error::bad_request("The storage pool is currently in use"));
             }
             storage_pools::set_state(tx, row.id, nodes::LONE, storage_pools::PENDING)?;
@@ -32,7 +35,12 @@ async fn run(core: &SharedCore, permit: &Permit, name: &str) -> Result<()> {
         })
         .await?;
     let id = row.id;
-    if let Err(error) = super::open_row(core, &row)?.delete_pool().await {
+    let removed = async {
+        let pool = super::open_row(core, &row)?;
+        super::images::forget_all(core, &row, &*pool).await?;
+        pool.delete_pool().await
+    };
+    if let Err(error) = removed.await {
         core.db.write(move |tx| storage_pools::set_state(tx, id, nodes::LONE, row.state)).await?;
         return Err(error);
     }

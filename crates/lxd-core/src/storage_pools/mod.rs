@@ -3,6 +3,7 @@
 mod create;
 mod delete;
 mod get;
+mod images;
 mod open;
 mod start;
 mod update;
@@ -10,6 +11,7 @@ mod update;
 pub use create::create;
 pub use delete::{delete, undo_create};
 pub use get::{get, list, names, resources};
+pub use images::{create_from_image, forget_image};
 pub use open::{open, open_row};
 pub use start::mount_all;
 pub use update::update;

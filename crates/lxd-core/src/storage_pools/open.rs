@@ -25,7 +25,7 @@ pub async fn open(core: &Core, name: &str) -> Result<Arc<dyn Pool>> {
 /// The row was written by another version: its name or driver is not known.
 pub fn open_row(core: &Core, row: &storage_pools::Pool) -> Result<Arc<dyn Pool>> {
     let driver = driver_by_name(&row.driver)?;
-    Ok(open_pool(driver, spec(core, row)?))
+    Ok(open_pool(driver, spec(core, row)?, core.runner.clone()))
 }
 
 /// The description of a recorded pool for its driver.
@@ -34,5 +34,6 @@ fn spec(core: &Core, row: &storage_pools::Pool) -> Result<PoolSpec> {
         name: row.name.parse()?,
         lxd_dir: core.paths.root().to_owned(),
         source: PathBuf::from(row.config.value("source")),
+        config: row.config.clone(),
     })
 }

@@ -44,7 +44,8 @@ pub(super) async fn remove(core: &SharedCore, key: &VolumeKey) -> Result<()> {
         core.db
             .write(move |tx| {
                 let found = find(tx, &wanted)?;
-                if !storage_volumes::used_by(tx, &found.row)?.is_empty() {
+                let is_image = wanted.kind == VolumeKind::Image;
+                if !is_image && !storage_volumes::used_by(tx, &found.row)?.is_empty() {
                     return Err(Error::bad_request("The storage volume is still in use"));
                 }
                 storage_volumes::delete(tx, found.row.id)

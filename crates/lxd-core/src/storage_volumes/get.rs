@@ -99,7 +99,9 @@ pub async fn state(core: &Core, key: &VolumeKey) -> Result<StorageVolumeState> {
     let found = core.db.read(move |tx| find(tx, &key)).await?;
     let pool = crate::storage_pools::open_row(core, &found.pool)?;
     let used = pool.usage(&volume_ref(&found.row)?).await?;
-    Ok(StorageVolumeState { usage: Some(StorageVolumeStateUsage { used, ..Default::default() }) })
+    let size = lxd_storage::config::size(&found.row.config)?.unwrap_or(0);
+    let total = i64::try_from(size).unwrap_or(i64::MAX);
+    Ok(StorageVolumeState { usage: Some(StorageVolumeStateUsage { used, total }) })
 }
 
 fn view(tx: &Tx<'_>, caller: &Caller, row: storage_volumes::Volume) -> Result<StorageVolume> {

@@ -9,10 +9,14 @@ pub mod snapshots;
 mod update;
 
 use lxd_auth::Permit;
+use lxd_db::used_by::User;
 use lxd_db::{Tx, nodes, projects, storage_pools, storage_volumes};
 use lxd_storage::{Content, VolumeRef};
-use lxd_types::names::{PoolName, ProjectName, VolumeName};
+use lxd_types::names::{InstanceName, PoolName, ProjectName, VolumeName};
 use lxd_types::{Error, Result};
+
+use crate::Core;
+use crate::instances::InstanceKey;
 
 pub use copy::{copy, move_to_pool};
 pub use create::{CreateVolume, create, undo_create};
@@ -112,6 +116,18 @@ fn owner(tx: &Tx<'_>, kind: VolumeKind, project: &ProjectName) -> Result<i64> {
         VolumeKind::Image => Ok(projects::DEFAULT),
         _ => projects::require(tx, project.as_str()),
     }
+}
+
+/// The first of the users that is a running instance.
+fn running_user(core: &Core, users: &[User]) -> Result<Option<InstanceName>> {
+    for user in users {
+        let User::Instance { project, name } = user else { continue };
+        let key = InstanceKey { project: project.parse()?, name: name.parse()? };
+        if core.runtime.is_running(&key) {
+            return Ok(Some(key.name));
+        }
+    }
+    Ok(None)
 }
 
 fn not_found() -> Error {

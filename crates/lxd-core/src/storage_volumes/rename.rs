@@ -7,7 +7,7 @@ use lxd_storage::{VolumeKind, VolumeRef};
 use lxd_types::names::{PoolName, VolumeName};
 use lxd_types::{Error, Kind, Result};
 
-use super::{VolumeKey, busy, find, taken};
+use super::{VolumeKey, busy, find, running_user, taken};
 use crate::journal::Log;
 use crate::lifecycle::Lifecycle;
 use crate::{Core, SharedCore, Undo};
@@ -39,7 +39,17 @@ async fn run(core: &SharedCore, permit: &Permit, old: &VolumeKey, new: &VolumeKe
     }
     let _gates = core.gates.enter_all([old.gate(), new.gate()], "rename").map_err(busy)?;
     let wanted = old.clone();
-    let found = core.db.read(move |tx| find(tx, &wanted)).await?;
+    let (found, users) = core
+        .db
+        .read(move |tx| {
+            let found = find(tx, &wanted)?;
+            let users = storage_volumes::used_by(tx, &found.row)?;
+            Ok((found, users))
+        })
+        .await?;
+    if running_user(core, &users)?.is_some() {
+        return Err(Error::bad_request("Volume is still in use by running instances"));
+    }
     let volume = found.volume()?;
     let pool = crate::storage_pools::open_row(core, &found.pool)?;
     core.undoable(async |undo: &mut Log| {

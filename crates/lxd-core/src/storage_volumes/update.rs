@@ -6,7 +6,7 @@ use lxd_db::{Config, storage_volumes};
 use lxd_storage::{config, driver_by_name};
 use lxd_types::{ConfigExt, Result};
 
-use super::{VolumeKey, find};
+use super::{VolumeKey, find, running_user};
 use crate::SharedCore;
 use crate::lifecycle::Lifecycle;
 
@@ -31,6 +31,9 @@ pub async fn update(core: &SharedCore, permit: &Permit, key: VolumeKey, put: Sto
 
 async fn run(core: &SharedCore, permit: &Permit, key: &VolumeKey, put: StorageVolumePut) -> Result<()> {
     let wanted = key.clone();
+    let users = core.db.read(move |tx| storage_volumes::used_by(tx, &find(tx, &wanted)?.row)).await?;
+    let running = running_user(core, &users)?.is_some();
+    let wanted = key.clone();
     let (found, size) = core
         .db
         .write(move |tx| {
@@ -44,6 +47,7 @@ async fn run(core: &SharedCore, permit: &Permit, key: &VolumeKey, put: StorageVo
             config::check_volume(driver_by_name(&found.pool.driver)?, &found.volume()?, &new)
                 // The reference's status.
                 .map_err(|error| error.with_kind(lxd_types::Kind::Internal))?;
+            config::check_volume_change(&found.row.config, &new, running)?;
             storage_volumes::update(tx, found.row.id, &put.description, &new)?;
             let changed = found.row.config.value("size") != new.value("size");
             let size = config::size(&new)?;

@@ -17,6 +17,7 @@ use lxd_types::Result;
 
 use crate::blocking::{blocking, io_error};
 use crate::driver::{Pool, PoolResources, PoolSpec};
+use crate::folder;
 
 /// How long a pool may take to tell its free space (the source can be on a network file system).
 const ANSWER: Duration = Duration::from_secs(5);
@@ -35,11 +36,9 @@ impl DirPool {
         Self { spec: Arc::new(spec), lane }
     }
 
-    /// The pool's directory, anew for each use: a pool that was mounted meanwhile is the one that counts.
+    /// The pool's directory.
     fn root(spec: &PoolSpec) -> Result<Dir> {
-        Dir::open(spec.mount_path())
-            .map_err(|error| io_error(error, format!("Storage pool \"{}\" is not available", spec.name)))
-            .map_err(|error| error.with_kind(lxd_types::Kind::Unavailable))
+        folder::root(spec)
     }
 }
 

@@ -10,21 +10,7 @@ use rustix::mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags};
 
 use crate::blocking::io_error;
 use crate::driver::PoolSpec;
-
-/// The directories of a pool with their modes (security rule R11; as the reference makes them).
-const LAYOUT: [(&str, u32); 8] = [
-    ("buckets", 0o711),
-    ("containers", 0o711),
-    ("containers-snapshots", 0o711),
-    ("custom", 0o700),
-    ("custom-snapshots", 0o700),
-    ("images", 0o700),
-    ("virtual-machines", 0o700),
-    ("virtual-machines-snapshots", 0o700),
-];
-
-/// Where volumes stand that are being restored; there only while one is.
-pub(super) const RESTORING: &str = "restoring";
+use crate::folder::{self, unavailable};
 
 /// Makes the pool; takes back what it made when something fails.
 pub(super) fn create(spec: &PoolSpec) -> Result<()> {
@@ -49,25 +35,15 @@ fn fill(spec: &PoolSpec, outside: bool) -> Result<()> {
     if outside {
         bind(spec)?;
     }
-    lay_out(&Dir::open(spec.mount_path()).map_err(|error| io_error(error, "Failed to open storage pool"))?)
-}
-
-/// Makes the directories that are missing and corrects the modes of those that are there.
-fn lay_out(root: &Dir) -> Result<()> {
-    for (name, mode) in LAYOUT {
-        root.mkdir_all(name, mode)
-            .and_then(|()| root.chmod(name, mode))
-            .map_err(|error| io_error(error, format!("Failed to create \"{name}\" in the storage pool")))?;
-    }
-    Ok(())
+    folder::lay_out(
+        &Dir::open(spec.mount_path()).map_err(|error| io_error(error, "Failed to open storage pool"))?,
+    )
 }
 
 /// Removes the empty lay-out again after a failed create; the first error is the one to report.
 fn take_back(spec: &PoolSpec, pools: &Dir) {
     if let Ok(root) = Dir::open(spec.mount_path()) {
-        for (name, _) in LAYOUT {
-            let _ = root.remove_dir(name);
-        }
+        folder::take_back_layout(&root);
     }
     let _ = rustix::mount::unmount(spec.mount_path(), UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
     let _ = pools.remove_dir(spec.name.as_str());
@@ -85,25 +61,7 @@ pub(super) fn delete(spec: &PoolSpec) -> Result<()> {
     }
     let root =
         Dir::open(spec.mount_path()).map_err(|error| io_error(error, "Failed to open storage pool"))?;
-    refuse_leftovers(spec, &root)?;
-    for (part, _) in LAYOUT {
-        match root.remove_dir(part) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(io_error(error, format!("Failed to remove \"{part}\" of the storage pool")));
-            }
-            _ => {}
-        }
-    }
-    // Empty by now: with no volume left there is nothing that could be restored.
-    match root.remove_dir(RESTORING) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(io_error(
-                error,
-                "Failed to remove what interrupted restores left in the storage pool",
-            ));
-        }
-        _ => {}
-    }
+    folder::remove_layout(spec, &root)?;
     drop(root);
     if is_outside(spec) {
         rustix::mount::unmount(spec.mount_path(), UnmountFlags::NOFOLLOW).map_err(|error| {
@@ -114,24 +72,6 @@ pub(super) fn delete(spec: &PoolSpec) -> Result<()> {
         let place = spec.mount_path();
         io_error(error, format!("Failed to remove storage pool directory \"{}\"", place.display()))
     })
-}
-
-fn refuse_leftovers(spec: &PoolSpec, root: &Dir) -> Result<()> {
-    for (part, _) in LAYOUT {
-        let entries = match root.read_dir(part) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            other => other.map_err(|error| io_error(error, format!("Failed to read \"{part}\"")))?,
-        };
-        if let Some(entry) = entries.first() {
-            return Err(Error::conflict(format!(
-                "The storage pool still holds data that the database does not know: \"{}/{part}/{}\" \
-                 (see \"lxd recover\", or remove it by hand)",
-                spec.mount_path().display(),
-                entry.name.to_string_lossy()
-            )));
-        }
-    }
-    Ok(())
 }
 
 /// Makes the pool usable after a start: bind mount and lay-out.
@@ -151,7 +91,7 @@ pub(super) fn mount(spec: &PoolSpec) -> Result<()> {
         }
     }
     let root = Dir::open(spec.mount_path()).map_err(|error| unavailable(spec, error))?;
-    lay_out(&root)
+    folder::lay_out(&root)
 }
 
 /// Whether the source is already mounted at the pool's place.
@@ -212,9 +152,4 @@ fn plain(path: &Path) -> PathBuf {
 fn pools_dir(spec: &PoolSpec) -> Result<Dir> {
     let path = spec.lxd_dir.join("storage-pools");
     Dir::open(&path).map_err(|error| io_error(error, format!("Failed to open \"{}\"", path.display())))
-}
-
-fn unavailable(spec: &PoolSpec, error: io::Error) -> Error {
-    let text = format!("Storage pool \"{}\" is not available ({})", spec.name, spec.source.display());
-    Error::with_source(Kind::Unavailable, text, error)
 }

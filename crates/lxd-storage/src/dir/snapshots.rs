@@ -8,12 +8,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lxd_sys::{Dir, mount};
 use lxd_types::names::SnapshotName;
-use lxd_types::{Error, Kind, Result};
+use lxd_types::{Error, Result};
 
-use super::place::RESTORING;
 use super::{DirPool, volumes};
 use crate::blocking::{blocking, io_error};
 use crate::driver::{Mounted, Snapshots};
+use crate::folder::{self, RESTORING, open_snapshot, sibling};
 use crate::tree;
 use crate::volume::{SnapshotRef, VolumeRef};
 
@@ -23,7 +23,7 @@ impl Snapshots for DirPool {
         let (spec, snapshot) = (self.spec.clone(), snapshot.clone());
         blocking(move || {
             let root = Self::root(&spec)?;
-            let source = volumes::open(&root, &snapshot.volume)?;
+            let source = folder::open(&root, &snapshot.volume)?;
             make(&root, &source, &snapshot)
         })
         .await
@@ -33,31 +33,24 @@ impl Snapshots for DirPool {
         let (spec, snapshot) = (self.spec.clone(), snapshot.clone());
         blocking(move || {
             let root = Self::root(&spec)?;
-            if !there(&root, &snapshot)? {
-                return Err(not_found(&snapshot));
+            if !folder::snapshot_there(&root, &snapshot)? {
+                return Err(folder::snapshot_not_found(&snapshot));
             }
             remove(&root, &snapshot)?;
-            remove_folder(&root, &snapshot.volume)
+            folder::remove_snapshot_folder(&root, &snapshot.volume)
         })
         .await
     }
 
     async fn rename_snapshot(&self, snapshot: &SnapshotRef, name: &SnapshotName) -> Result<()> {
         let (spec, old, new) = (self.spec.clone(), snapshot.clone(), snapshot.volume.snapshot(name));
-        blocking(move || {
-            Self::root(&spec)?.rename_new(old.path(), new.path()).map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => not_found(&old),
-                io::ErrorKind::AlreadyExists => taken(),
-                _ => io_error(error, format!("Failed to rename snapshot \"{old}\" to \"{new}\"")),
-            })
-        })
-        .await
+        blocking(move || folder::rename_snapshot(&Self::root(&spec)?, &old, &new)).await
     }
 
     async fn mount_snapshot(&self, snapshot: &SnapshotRef) -> Result<Mounted> {
         let (spec, snapshot) = (self.spec.clone(), snapshot.clone());
         blocking(move || {
-            let dir = read_only(&open(&Self::root(&spec)?, &snapshot)?)
+            let dir = read_only(&open_snapshot(&Self::root(&spec)?, &snapshot)?)
                 .map_err(|error| io_error(error, format!("Failed to mount snapshot \"{snapshot}\"")))?;
             Ok(Mounted { dir: Arc::new(dir), path: spec.mount_path().join(snapshot.path()) })
         })
@@ -75,7 +68,7 @@ impl Snapshots for DirPool {
 
     async fn list_snapshots(&self, volume: &VolumeRef) -> Result<Vec<String>> {
         let (spec, volume) = (self.spec.clone(), volume.clone());
-        blocking(move || names(&Self::root(&spec)?, &volume)).await
+        blocking(move || folder::snapshot_names(&Self::root(&spec)?, &volume)).await
     }
 
     async fn settle(&self, volume: &VolumeRef) -> Result<()> {
@@ -91,14 +84,10 @@ impl Snapshots for DirPool {
 
 /// Copies an open directory to the place of a snapshot.
 fn make(root: &Dir, source: &Dir, snapshot: &SnapshotRef) -> Result<()> {
-    let folder = snapshot.volume.snapshots_path();
     let failed = |error| io_error(error, format!("Failed to create snapshot \"{snapshot}\""));
-    match root.mkdir(&folder, 0o700) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
-        _ => {}
-    }
+    folder::make_snapshot_folder(root, snapshot)?;
     root.mkdir(snapshot.path(), 0o700).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => taken(),
+        io::ErrorKind::AlreadyExists => folder::snapshot_taken(),
         _ => failed(error),
     })?;
     let copied = root
@@ -107,7 +96,7 @@ fn make(root: &Dir, source: &Dir, snapshot: &SnapshotRef) -> Result<()> {
         .and_then(|target| tree::copy(source, &target).map(drop));
     if copied.is_err() {
         remove(root, snapshot)?;
-        remove_folder(root, &snapshot.volume)?;
+        folder::remove_snapshot_folder(root, &snapshot.volume)?;
     }
     copied
 }
@@ -115,7 +104,7 @@ fn make(root: &Dir, source: &Dir, snapshot: &SnapshotRef) -> Result<()> {
 /// Copies the named snapshots of a volume to another volume.
 pub(super) fn copy_all(root: &Dir, from: &VolumeRef, to: &VolumeRef, wanted: &[SnapshotName]) -> Result<()> {
     for name in wanted {
-        make(root, &open(root, &from.snapshot(name))?, &to.snapshot(name))?;
+        make(root, &open_snapshot(root, &from.snapshot(name))?, &to.snapshot(name))?;
     }
     Ok(())
 }
@@ -124,9 +113,9 @@ pub(super) fn copy_all(root: &Dir, from: &VolumeRef, to: &VolumeRef, wanted: &[S
 fn restore(root: &Dir, snapshot: &SnapshotRef) -> Result<()> {
     let volume = &snapshot.volume;
     let failed = |error| io_error(error, format!("Failed to restore snapshot \"{snapshot}\""));
-    let source = open(root, snapshot)?;
-    if !volumes::there(root, volume)? {
-        return Err(volumes::not_found(volume));
+    let source = open_snapshot(root, snapshot)?;
+    if !folder::there(root, volume)? {
+        return Err(folder::not_found(volume));
     }
     settle(root, volume)?;
     let place = sibling(volume);
@@ -144,11 +133,6 @@ fn restore(root: &Dir, snapshot: &SnapshotRef) -> Result<()> {
     swapped.and(settled)
 }
 
-/// Where a volume's new content is put together.
-fn sibling(volume: &VolumeRef) -> String {
-    format!("{RESTORING}/{}-{}", volume.kind.directory(), volume.storage_name())
-}
-
 /// Removes what a restore left beside the volume.
 pub(super) fn settle(root: &Dir, volume: &VolumeRef) -> Result<()> {
     let failed = |error| io_error(error, format!("Failed to remove what a restore of \"{volume}\" left"));
@@ -156,20 +140,7 @@ pub(super) fn settle(root: &Dir, volume: &VolumeRef) -> Result<()> {
         return Ok(());
     }
     root.remove_tree(sibling(volume)).map_err(failed)?;
-    remove_if_empty(root, Path::new(RESTORING)).map_err(failed)
-}
-
-/// Whether the volume has a snapshot.
-pub(super) fn any(root: &Dir, volume: &VolumeRef) -> Result<bool> {
-    Ok(!names(root, volume)?.is_empty())
-}
-
-fn names(root: &Dir, volume: &VolumeRef) -> Result<Vec<String>> {
-    match root.read_dir(volume.snapshots_path()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(io_error(error, format!("Failed to list the snapshots of \"{volume}\""))),
-        Ok(entries) => Ok(entries.into_iter().filter_map(|entry| entry.name.into_string().ok()).collect()),
-    }
+    folder::remove_if_empty(root, Path::new(RESTORING)).map_err(failed)
 }
 
 /// Removes every snapshot of a volume.
@@ -178,51 +149,9 @@ pub(super) fn remove_all(root: &Dir, volume: &VolumeRef) -> Result<()> {
         .map_err(|error| io_error(error, format!("Failed to remove the snapshots of \"{volume}\"")))
 }
 
-/// Gives the folder of a volume's snapshots the volume's new name; none may be there.
-pub(super) fn rename_all(root: &Dir, old: &VolumeRef, new: &VolumeRef) -> Result<()> {
-    match root.rename_new(old.snapshots_path(), new.snapshots_path()) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(io_error(error, format!("Failed to rename the snapshots of \"{old}\"")))
-        }
-        _ => Ok(()),
-    }
-}
-
 fn remove(root: &Dir, snapshot: &SnapshotRef) -> Result<()> {
     volumes::remove_volume(root, &snapshot.path())
         .map_err(|error| io_error(error, format!("Failed to remove snapshot \"{snapshot}\"")))
-}
-
-/// Removes the folder of a volume's snapshots once it is empty.
-fn remove_folder(root: &Dir, volume: &VolumeRef) -> Result<()> {
-    remove_if_empty(root, Path::new(&volume.snapshots_path()))
-        .map_err(|error| io_error(error, format!("Failed to remove the folder of snapshots of \"{volume}\"")))
-}
-
-fn remove_if_empty(root: &Dir, path: &Path) -> io::Result<()> {
-    match root.remove_dir(path) {
-        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {
-            Err(error)
-        }
-        _ => Ok(()),
-    }
-}
-
-fn there(root: &Dir, snapshot: &SnapshotRef) -> Result<bool> {
-    match root.exists(snapshot.path()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        other => {
-            other.map_err(|error| io_error(error, format!("Failed to look for snapshot \"{snapshot}\"")))
-        }
-    }
-}
-
-/// The snapshot's directory.
-pub(super) fn open(root: &Dir, snapshot: &SnapshotRef) -> Result<Dir> {
-    root.open_dir(snapshot.path()).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => not_found(snapshot),
-        _ => io_error(error, format!("Failed to open snapshot \"{snapshot}\"")),
-    })
 }
 
 /// The same directory through a mount of its own that cannot be written.
@@ -231,12 +160,4 @@ fn read_only(dir: &Dir) -> io::Result<Dir> {
     let read_only = mount::Attributes { read_only: true, ..mount::Attributes::default() };
     mount::set_attributes(&tree, read_only)?;
     Dir::from_fd(tree).open_dir(".")
-}
-
-fn not_found(snapshot: &SnapshotRef) -> Error {
-    Error::not_found(format!("Snapshot \"{snapshot}\" is missing in the storage pool"))
-}
-
-fn taken() -> Error {
-    Error::new(Kind::Conflict, "Snapshot by that name already exists")
 }

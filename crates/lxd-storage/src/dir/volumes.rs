@@ -11,14 +11,9 @@ use lxd_types::{Error, Result};
 use super::{DirPool, snapshots};
 use crate::blocking::{blocking, io_error};
 use crate::driver::{Filler, Mounted, PoolSpec, Quota, Volumes};
+use crate::folder::{self, DISK, not_found, open, taken, there};
 use crate::tree;
 use crate::volume::{Content, Origin, VolumeKind, VolumeRef};
-
-/// The disk image of a volume with block content.
-const DISK: &str = "root.img";
-
-/// Size of a block volume when none is given (manual 3.2.8: 10GB; the reference takes 10GiB).
-const DEFAULT_BLOCK_SIZE: u64 = 10 << 30;
 
 #[async_trait]
 impl Volumes for DirPool {
@@ -37,7 +32,7 @@ impl Volumes for DirPool {
         let (spec, volume) = (self.spec.clone(), volume.clone());
         blocking(move || {
             let root = Self::root(&spec)?;
-            if !there(&root, &volume)? && !snapshots::any(&root, &volume)? {
+            if !there(&root, &volume)? && folder::snapshot_names(&root, &volume)?.is_empty() {
                 return Err(not_found(&volume));
             }
             // Snapshots first: while the volume is there, a repeated call finds it.
@@ -51,23 +46,7 @@ impl Volumes for DirPool {
 
     async fn rename(&self, volume: &VolumeRef, name: &VolumeName) -> Result<()> {
         let (spec, old, new) = (self.spec.clone(), volume.clone(), volume.renamed(name));
-        blocking(move || {
-            let root = Self::root(&spec)?;
-            match root.rename_new(old.path(), new.path()) {
-                // The first half was done before; only the snapshots are left to be renamed.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    if !there(&root, &new)? || !snapshots::any(&root, &old)? {
-                        return Err(not_found(&old));
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(taken()),
-                other => other.map_err(|error| {
-                    io_error(error, format!("Failed to rename volume \"{old}\" to \"{new}\""))
-                })?,
-            }
-            snapshots::rename_all(&root, &old, &new)
-        })
-        .await
+        blocking(move || folder::rename(&Self::root(&spec)?, &old, &new)).await
     }
 
     async fn copy(&self, from: &Origin, to: &VolumeRef, wanted: &[SnapshotName]) -> Result<()> {
@@ -78,7 +57,7 @@ impl Volumes for DirPool {
             blocking(move || {
                 let source = match &origin {
                     Origin::Volume(volume) => open(&Self::root(&spec)?, volume)?,
-                    Origin::Snapshot(snapshot) => snapshots::open(&Self::root(&spec)?, snapshot)?,
+                    Origin::Snapshot(snapshot) => folder::open_snapshot(&Self::root(&spec)?, snapshot)?,
                 };
                 tree::copy(&source, &target).map(drop)
             })
@@ -115,13 +94,7 @@ impl Volumes for DirPool {
 
     async fn list(&self, kind: VolumeKind) -> Result<Vec<String>> {
         let spec = self.spec.clone();
-        blocking(move || {
-            let entries = Self::root(&spec)?
-                .read_dir(kind.directory())
-                .map_err(|error| io_error(error, format!("Failed to list volumes of type \"{kind}\"")))?;
-            Ok(entries.into_iter().filter_map(|entry| entry.name.into_string().ok()).collect())
-        })
-        .await
+        blocking(move || folder::volume_names(&Self::root(&spec)?, kind)).await
     }
 
     async fn resize(&self, volume: &VolumeRef, size: Option<u64>) -> Result<Quota> {
@@ -129,7 +102,7 @@ impl Volumes for DirPool {
         blocking(move || {
             let dir = open(&Self::root(&spec)?, &volume)?;
             match (volume.content, size) {
-                (Content::Block, Some(size)) => grow_disk(&dir, size).map(|()| Quota::Enforced),
+                (Content::Block, Some(size)) => folder::grow_disk(&dir, size).map(|()| Quota::Enforced),
                 (_, None) => Ok(Quota::Enforced),
                 (Content::Filesystem, Some(_)) => Ok(Quota::NotEnforced),
             }
@@ -137,14 +110,17 @@ impl Volumes for DirPool {
         .await
     }
 
-    async fn usage(&self, _volume: &VolumeRef) -> Result<u64> {
+    async fn usage(&self, volume: &VolumeRef) -> Result<u64> {
+        if volume.content == Content::Block {
+            let (spec, volume) = (self.spec.clone(), volume.clone());
+            return blocking(move || folder::disk_usage(&open(&Self::root(&spec)?, &volume)?)).await;
+        }
         // Counting would mean to walk the tree; the reference answers the same.
         Err(Error::internal("Not supported"))
     }
 }
 
-/// Makes the volume's directory, writable for the filler. That of a custom volume has its mode from the beginning: it
-/// belongs to the users of the volume, and a copy keeps what they made of it.
+/// Makes the volume's directory, writable for the filler; that of a custom volume with its mode from the beginning.
 fn make(spec: &PoolSpec, volume: &VolumeRef, size: Option<u64>) -> Result<Dir> {
     let root = DirPool::root(spec)?;
     let mode = if volume.kind == VolumeKind::Custom { volume.mode() } else { 0o700 };
@@ -154,7 +130,7 @@ fn make(spec: &PoolSpec, volume: &VolumeRef, size: Option<u64>) -> Result<Dir> {
     })?;
     let dir = open(&root, volume)?;
     if volume.content == Content::Block {
-        let size = size.unwrap_or(DEFAULT_BLOCK_SIZE);
+        let size = size.unwrap_or(folder::DEFAULT_BLOCK_SIZE);
         let made = dir.create_new(DISK, 0o600).and_then(|disk| disk.set_len(size));
         made.map_err(|error| io_error(error, format!("Failed to create the disk of volume \"{volume}\"")))?;
     } else if size.is_some() {
@@ -165,13 +141,7 @@ fn make(spec: &PoolSpec, volume: &VolumeRef, size: Option<u64>) -> Result<Dir> {
 
 /// Sets the final mode of a filled volume, or removes what could not be filled.
 fn finish(spec: &PoolSpec, volume: &VolumeRef, dir: &Dir, filled: Result<()>) -> Result<()> {
-    let done = filled.and_then(|()| match volume.kind {
-        VolumeKind::Custom => Ok(()),
-        _ => dir
-            .chown(".", 0, 0)
-            .and_then(|()| dir.chmod(".", volume.mode()))
-            .map_err(|error| io_error(error, format!("Failed to set the mode of volume \"{volume}\""))),
-    });
+    let done = filled.and_then(|()| folder::dress(dir, volume));
     if let Err(error) = done {
         let removed = DirPool::root(spec).and_then(|root| {
             remove_volume(&root, &volume.path()).map_err(|error| io_error(error, "Failed to remove it"))
@@ -182,35 +152,6 @@ fn finish(spec: &PoolSpec, volume: &VolumeRef, dir: &Dir, filled: Result<()>) ->
         return Err(error);
     }
     Ok(())
-}
-
-fn grow_disk(dir: &Dir, size: u64) -> Result<()> {
-    let failed = |error| io_error(error, "Failed to resize the disk");
-    let disk = dir.open_file_rw(DISK).map_err(failed)?;
-    if disk.metadata().map_err(failed)?.len() > size {
-        return Err(Error::bad_request("Block volumes cannot be shrunk"));
-    }
-    disk.set_len(size).map_err(failed)
-}
-
-pub(super) fn there(root: &Dir, volume: &VolumeRef) -> Result<bool> {
-    root.exists(volume.path())
-        .map_err(|error| io_error(error, format!("Failed to look for volume \"{volume}\"")))
-}
-
-pub(super) fn open(root: &Dir, volume: &VolumeRef) -> Result<Dir> {
-    root.open_dir(volume.path()).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => not_found(volume),
-        _ => io_error(error, format!("Failed to open volume \"{volume}\"")),
-    })
-}
-
-pub(super) fn not_found(volume: &VolumeRef) -> Error {
-    Error::not_found(format!("Storage volume \"{volume}\" is missing in the storage pool"))
-}
-
-fn taken() -> Error {
-    Error::conflict("Volume by that name already exists")
 }
 
 /// How often the removal of a volume is tried while somebody still writes into it (the helper of a daemon that was

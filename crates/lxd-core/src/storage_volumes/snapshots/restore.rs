@@ -2,16 +2,14 @@
 
 use lxd_auth::Permit;
 use lxd_db::storage_volumes;
-use lxd_db::used_by::User;
 use lxd_storage::VolumeRef;
-use lxd_types::names::{PoolName, ProjectName, SnapshotName};
+use lxd_types::names::{PoolName, SnapshotName};
 use lxd_types::{Error, Kind, Result};
 
 use super::{SnapshotKey, find_snapshot};
-use crate::instances::InstanceKey;
 use crate::journal::Log;
 use crate::lifecycle::Lifecycle;
-use crate::storage_volumes::{VolumeKey, busy};
+use crate::storage_volumes::{VolumeKey, busy, running_user};
 use crate::{Core, SharedCore, Undo};
 
 /// Makes the volume as a snapshot of it is.
@@ -36,7 +34,11 @@ pub async fn restore(core: &SharedCore, permit: &Permit, volume: &VolumeKey, nam
             Ok((found, users))
         })
         .await?;
-    refuse_running(core, &users)?;
+    if let Some(name) = running_user(core, &users)? {
+        // It would go on with what is replaced.
+        let text = format!("Cannot restore custom volume used by running instances (\"{name}\" runs)");
+        return Err(Error::bad_request(text));
+    }
     let snapshot = found.reference()?;
     let pool = crate::storage_pools::open_row(core, &found.of.pool)?;
     core.undoable(async |undo: &mut Log| {
@@ -47,20 +49,6 @@ pub async fn restore(core: &SharedCore, permit: &Permit, volume: &VolumeKey, nam
     .await?;
     let event = Lifecycle::new("storage-volume-restored", volume.url()).in_project(&volume.project);
     core.tell(permit.caller(), event.with("snapshot", key.name.as_str()));
-    Ok(())
-}
-
-/// A running instance would go on with what is replaced.
-fn refuse_running(core: &Core, users: &[User]) -> Result<()> {
-    for user in users {
-        let User::Instance { project, name } = user else { continue };
-        let project: ProjectName = project.parse()?;
-        if core.runtime.is_running(&InstanceKey { project, name: name.parse()? }) {
-            return Err(Error::bad_request(format!(
-                "Cannot restore custom volume used by running instances (\"{name}\"): stop it first"
-            )));
-        }
-    }
     Ok(())
 }
 
