@@ -324,9 +324,13 @@ fn an_administrators_patch_runs_once_or_stops_the_start() {
 fn a_newer_database_starts_nothing_and_the_copy_can_be_put_back() {
     let mut daemon = Daemon::start();
     let copies = daemon.lxd_dir().join("database/copies");
+    // Not the draft of a copy that is being made.
     let daily = |database: &str| {
-        let names = std::fs::read_dir(&copies).into_iter().flatten().flatten().map(|entry| entry.path());
-        names.into_iter().find(|path| path.file_name().unwrap().to_string_lossy().starts_with(database))
+        let mut all = std::fs::read_dir(&copies).into_iter().flatten().flatten().map(|entry| entry.path());
+        all.find(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            name.starts_with(database) && name.ends_with(".bak")
+        })
     };
     let (global, local) = wait_for("the daily copies", 10, || Some((daily("global")?, daily("local")?)));
     let newer = "INSERT INTO schema (version, updated_at) VALUES (999, '2026-01-01')";
