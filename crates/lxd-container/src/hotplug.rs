@@ -9,7 +9,7 @@ use lxd_sys::mount::Attributes;
 use lxd_sys::{Dir, mount, namespace};
 use lxd_types::error::Context;
 use lxd_types::helper::{Mount, MountAction};
-use lxd_types::{Error, IdKind, IdMap, Mac, Result};
+use lxd_types::{Cidr, Error, IdKind, IdMap, Mac, Result};
 
 use crate::{Containers, Running};
 
@@ -39,6 +39,10 @@ pub struct HotNic {
     pub hwaddr: Option<Mac>,
     /// Its MTU; unchanged when missing.
     pub mtu: Option<u32>,
+    /// Addresses that it is to have; it is brought up for them.
+    pub addresses: Vec<Cidr>,
+    /// Default gateways of these addresses.
+    pub gateways: Vec<std::net::IpAddr>,
 }
 
 impl Containers {
@@ -84,7 +88,33 @@ impl Containers {
         if let Some(mtu) = nic.mtu {
             inside.set_mtu(name, mtu).await?;
         }
+        if nic.addresses.is_empty() {
+            return Ok(());
+        }
+        inside.set_up(name).await?;
+        for address in &nic.addresses {
+            inside.add_address(name, *address).await?;
+        }
+        for gateway in &nic.gateways {
+            inside.add_gateway(name, *gateway).await?;
+        }
         Ok(())
+    }
+
+    /// Moves an interface of a running container to the host; success when there is none of that name inside.
+    ///
+    /// # Errors
+    /// There is one of the new name on the host, or the kernel refuses.
+    pub async fn unplug_nic(&self, running: &Running, name: &str, host_name: &str) -> Result<()> {
+        let net = namespace::open(running.init(), "net").context("Failed to open the network namespace")?;
+        let here = namespace::open(std::process::id().cast_signed(), "net")
+            .context("Failed to open the network namespace of the host")?;
+        let inside = Netlink::open_in(net.as_fd())?;
+        if inside.link(name).await?.is_none() {
+            return Ok(());
+        }
+        inside.set_down(name).await?;
+        Ok(inside.move_to(name, here.as_fd(), host_name).await?)
     }
 }
 

@@ -77,6 +77,8 @@ pub struct Core {
     pub backup_files: tokio::sync::Mutex<()>,
     /// What runs on this member.
     pub runtime: Runtime,
+    /// Told when an instance began to have device nodes that may come and go.
+    pub nodes: tokio::sync::Notify,
     /// Ids of this host for unprivileged instances; the error is told to whom needs them.
     pub host_ids: Result<HostIds, String>,
     /// The only door to child processes.
@@ -158,6 +160,7 @@ impl Core {
             storage_drivers,
             bridges,
             host_ids: HostIds::of_host().map_err(|error| error.chain()),
+            nodes: tokio::sync::Notify::new(),
             helper,
             containers,
             registry: OnceLock::new(),

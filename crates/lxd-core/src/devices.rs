@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use lxd_db::{projects, storage_pools, storage_volumes};
 use lxd_device::Registry;
 use lxd_device::disk::{CustomVolume, CustomVolumes, Disk};
-use lxd_device::nic::BridgedNic;
+use lxd_device::nic::{BridgedNic, IpvlanNic, Limiter, MacvlanNic, P2pNic, PhysicalNic, RoutedNic};
+use lxd_device::nodes::{NodesDevice, NodesKind};
+use lxd_device::proxy::ProxyDevice;
+use lxd_network::firewall::Firewall;
 use lxd_storage::{Pool, VolumeKind, VolumeRef};
 use lxd_sys::Dir;
 use lxd_types::names::ProjectName;
@@ -17,10 +20,38 @@ use crate::{Core, SharedCore};
 /// All device types.
 pub fn registry(core: &SharedCore) -> Registry {
     let volumes = PoolVolumes { core: Arc::downgrade(core) };
-    let bridged = BridgedNic::new(core.bridges.clone(), core.runner.clone());
-    Registry::default()
-        .with("disk", Arc::new(Disk::new(Arc::new(volumes))))
+    let disk = Disk::new(Arc::new(volumes));
+    let proxy = ProxyDevice::new(
+        core.helper.clone(),
+        Firewall::new(core.runner.clone()),
+        core.bridges.netlink().clone(),
+    );
+    let registry = Registry::default().with("disk", Arc::new(disk)).with("proxy", Arc::new(proxy));
+    nodes(interfaces(core, registry))
+}
+
+fn interfaces(core: &SharedCore, registry: Registry) -> Registry {
+    let netlink = core.bridges.netlink().clone();
+    let limiter = Limiter::new(core.runner.clone(), netlink.clone());
+    let firewall = Firewall::new(core.runner.clone());
+    let bridged = BridgedNic::new(core.bridges.clone(), limiter.clone(), firewall.clone());
+    registry
         .with("nic:bridged", Arc::new(bridged))
+        .with("nic:p2p", Arc::new(P2pNic::new(netlink.clone(), limiter.clone())))
+        .with("nic:routed", Arc::new(RoutedNic::new(netlink.clone(), limiter, firewall)))
+        .with("nic:macvlan", Arc::new(MacvlanNic::new(netlink.clone())))
+        .with("nic:ipvlan", Arc::new(IpvlanNic::new(netlink.clone())))
+        .with("nic:physical", Arc::new(PhysicalNic::new(netlink)))
+}
+
+fn nodes(registry: Registry) -> Registry {
+    let kind = |kind| Arc::new(NodesDevice::new(kind));
+    registry
+        .with("unix-char", kind(NodesKind::UnixChar))
+        .with("unix-block", kind(NodesKind::UnixBlock))
+        .with("unix-hotplug", kind(NodesKind::UnixHotplug))
+        .with("usb", kind(NodesKind::Usb))
+        .with("gpu:physical", kind(NodesKind::Gpu))
 }
 
 /// Custom volumes of the recorded pools. Held by the core's own registry, so it must not hold the core.

@@ -29,8 +29,12 @@ impl Core {
         if let Err(error) = self.recover().await {
             tracing::error!(error = error.chain(), "The journal cannot be read");
         }
+        if let Err(error) = instances::reconcile::end_devices(self).await {
+            tracing::error!(error = error.chain(), "The instances that ended cannot be listed");
+        }
         self.ready.send_replace(true);
         crate::background::start(self);
+        tokio::spawn(instances::nodes::watch(self.clone()));
         self.check_host().await;
         if let Err(error) = instances::reconcile::autostart(self).await {
             tracing::error!(error = error.chain(), "Failed to start instances with the server");

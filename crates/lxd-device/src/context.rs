@@ -1,12 +1,13 @@
 //! The trait of a device type, and what it gets to know.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
 use lxd_config::Table;
 use lxd_types::names::{DeviceName, InstanceName, ProjectName};
-use lxd_types::{Config, Device, IdMap, InstanceKind, Result};
+use lxd_types::{Config, Device, Devices, IdMap, InstanceKind, Result};
 
 use crate::started::{Started, Volatile};
 
@@ -39,6 +40,14 @@ pub trait DeviceType: Send + Sync {
     /// Nothing is left on the host then.
     async fn start(&self, context: &Context, device: &Device) -> Result<Started>;
 
+    /// Connects a started device with the instance, once its init runs.
+    ///
+    /// # Errors
+    /// The device does not work; it is stopped then.
+    async fn attach(&self, _context: &Context, _device: &Device, _instance: Attach<'_>) -> Result<()> {
+        Ok(())
+    }
+
     /// Applies new values of properties that can change live.
     ///
     /// # Errors
@@ -55,6 +64,19 @@ pub trait DeviceType: Send + Sync {
         Ok(Volatile::new())
     }
 
+    /// Whether what was started is what the device means on the host now.
+    ///
+    /// # Errors
+    /// The host cannot be asked.
+    async fn is_current(&self, _context: &Context, _device: &Device) -> Result<bool> {
+        Ok(true)
+    }
+
+    /// The places inside a running instance where mounts of the device are, absolute paths.
+    fn mounted(&self, _context: &Context) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
     /// Forgets the device after it was taken from the instance for good, or the instance was deleted.
     ///
     /// # Errors
@@ -62,6 +84,13 @@ pub trait DeviceType: Send + Sync {
     async fn remove(&self, _context: &Context, _device: &Device) -> Result<()> {
         Ok(())
     }
+}
+
+/// A running instance, as devices may reach into it.
+#[derive(Clone, Copy, Debug)]
+pub struct Attach<'a> {
+    /// Pidfd of its init.
+    pub init: BorrowedFd<'a>,
 }
 
 /// Whose device is checked.
@@ -85,7 +114,7 @@ pub struct Facts {
 }
 
 /// What a device needs to know of a managed network.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct NetworkFacts {
     /// Its type: `bridge`, `macvlan`, …
     pub kind: String,
@@ -112,4 +141,10 @@ pub struct Context {
     pub idmap: IdMap,
     /// The effective configuration of the instance.
     pub config: Config,
+    /// All devices of the instance; empty for types that do not look at others.
+    pub siblings: Devices,
+    /// The managed network that the device names.
+    pub network: Option<NetworkFacts>,
+    /// Whether a running device of somebody else uses the same VLAN of the same interface of the host.
+    pub shares_parent: bool,
 }

@@ -8,11 +8,13 @@ mod context;
 pub mod disk;
 mod later;
 pub mod nic;
+pub mod nodes;
 pub mod none;
+pub mod proxy;
 mod registry;
 mod started;
 
-pub use context::{Context, DeviceType, Facts, Level, NetworkFacts};
+pub use context::{Attach, Context, DeviceType, Facts, Level, NetworkFacts};
 pub use none::{COMMON, NoDevice};
 pub use registry::{Change, Registry};
 pub use started::{

@@ -116,7 +116,11 @@ impl Registry {
             return Err(failed(Error::bad_request("Missing device type in config")));
         }
         let nic = if kind == "nic" { nic_kind(device, facts).map_err(failed)? } else { String::new() };
-        let full = if kind == "nic" { format!("nic:{nic}") } else { kind.to_owned() };
+        let full = match kind {
+            "nic" => format!("nic:{nic}"),
+            "gpu" => format!("gpu:{}", device.set("gputype").unwrap_or("physical")),
+            kind => kind.to_owned(),
+        };
         match self.types.get(full.as_str()) {
             Some(found) => Ok(Found::Type(found)),
             None => later::find(device, &nic)
@@ -220,7 +224,7 @@ mod tests {
     #[test]
     fn names_of_types_are_known() {
         let registry = Registry::default();
-        for known in ["none", "nic", "gpu", "usb"] {
+        for known in ["none", "nic", "gpu", "tpm"] {
             assert!(registry.knows(known), "{known}");
         }
         assert!(!registry.knows("nosuch") && !registry.knows("") && !registry.knows("ni"));

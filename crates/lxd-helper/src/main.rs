@@ -10,6 +10,7 @@ mod forkstart;
 mod hook;
 mod link;
 mod mount;
+mod proxy;
 mod unpack;
 
 use std::process::ExitCode;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         Some("mount") => with_daemon(|| link::serve(mount::run)),
         Some("unpack") => with_daemon(|| link::serve(unpack::run)),
         Some("file") => with_daemon(|| link::serve(file::run)),
+        Some("proxy") => link::serve(proxy::run),
         Some("hook") => hook::run(&arguments.collect::<Vec<_>>()),
         _ => {
             eprintln!("This program is started by the LXD daemon; it is of no use by hand.");

@@ -84,18 +84,48 @@ impl Helper {
         fds: &[BorrowedFd<'_>],
         log: Option<File>,
     ) -> Result<HelperProcess> {
+        self.begin(subcommand, job, fds, log, true).await
+    }
+
+    /// As [`Helper::start`], but the process goes on when this daemon ends or drops it.
+    ///
+    /// # Errors
+    /// The process cannot be started or does not take its job.
+    pub async fn start_lasting(
+        &self,
+        subcommand: &str,
+        job: &impl Serialize,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<HelperProcess> {
+        self.begin(subcommand, job, fds, None, false).await
+    }
+
+    async fn begin(
+        &self,
+        subcommand: &str,
+        job: &impl Serialize,
+        fds: &[BorrowedFd<'_>],
+        log: Option<File>,
+        ends_with_us: bool,
+    ) -> Result<HelperProcess> {
         let failed = |error: io::Error| {
             Error::with_source(Kind::Internal, format!("Failed to start helper {subcommand:?}"), error)
         };
         let job = serde_json::to_vec(job).map_err(|error| failed(error.into()))?;
         let (ours, theirs) = StdStream::pair().map_err(failed)?;
-        let child = self.spawn(subcommand, theirs, log).map_err(failed)?;
+        let child = self.spawn(subcommand, theirs, log, ends_with_us).map_err(failed)?;
         let ours = send_first(ours, job, fds).await.map_err(failed)?;
         ours.set_nonblocking(true).map_err(failed)?;
         Ok(HelperProcess { child, socket: UnixStream::from_std(ours).map_err(failed)?, waits: false })
     }
 
-    fn spawn(&self, subcommand: &str, socket: StdStream, log: Option<File>) -> io::Result<Child> {
+    fn spawn(
+        &self,
+        subcommand: &str,
+        socket: StdStream,
+        log: Option<File>,
+        ends_with_us: bool,
+    ) -> io::Result<Child> {
         let mut command = Command::new(format!("/proc/self/fd/{}", self.program.as_raw_fd()));
         command.env_clear();
         if self.programs {
@@ -108,7 +138,7 @@ impl Helper {
             .stdout(Stdio::null())
             .stderr(log.map_or_else(Stdio::null, Stdio::from))
             .process_group(0)
-            .kill_on_drop(true)
+            .kill_on_drop(ends_with_us)
             .spawn()
     }
 }
@@ -129,7 +159,7 @@ async fn send_first(socket: StdStream, job: Vec<u8>, fds: &[BorrowedFd<'_>]) -> 
     .map_err(io::Error::other)?
 }
 
-/// A running helper. Dropping it kills the process.
+/// A running helper. Dropping it kills the process, unless it was started to last.
 #[derive(Debug)]
 pub struct HelperProcess {
     child: Child,
@@ -182,6 +212,11 @@ impl HelperProcess {
     /// Whether a helper that serves several requests can take the next one: it lives, and has answered the last.
     pub fn is_idle(&mut self) -> bool {
         !self.waits && matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Its process id, while it runs.
+    pub fn pid(&self) -> Option<i32> {
+        self.child.id().and_then(|pid| i32::try_from(pid).ok())
     }
 
     /// Waits for the end of the process; true when its exit status is 0.

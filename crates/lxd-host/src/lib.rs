@@ -3,6 +3,7 @@
 //!
 //! Nothing here knows instances, networks or pools: the drivers say what they want, this crate does it.
 
+mod device_events;
 mod exited;
 pub mod helper;
 pub mod netlink;
@@ -10,6 +11,7 @@ pub mod resources;
 pub mod runner;
 pub mod sysctl;
 
+pub use device_events::DeviceEvents;
 pub use exited::exited;
 pub use helper::{Helper, HelperProcess};
 pub use runner::{Cmd, CmdError, Detached, Input, Output, OutputTo, RealRunner, Runner};

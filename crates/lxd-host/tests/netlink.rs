@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::process::{Child, Command};
 
-use lxd_host::netlink::{Netlink, NewBridge, NewVeth, RouteSpec};
+use lxd_host::netlink::{Netlink, NewBridge, NewVeth, RouteOwner, RouteSpec};
 use lxd_host::sysctl;
 use lxd_types::{Cidr, Mac};
 
@@ -82,10 +82,10 @@ async fn bridge_with_addresses_routes_and_a_guest() {
 
     let addresses = net.addresses(Some(bridge.index)).await.unwrap();
     assert!(addresses.iter().any(|a| a.cidr == cidr("10.77.9.1/24")), "{addresses:?}");
-    let spec = RouteSpec { destination: cidr("10.88.0.0/24"), interface: "br0" };
+    let spec = RouteSpec::new(cidr("10.88.0.0/24"), "br0", RouteOwner::Network);
     net.add_route(&spec).await.unwrap();
     net.add_route(&spec).await.unwrap();
-    let six = RouteSpec { destination: cidr("fd88::/64"), interface: "br0" };
+    let six = RouteSpec::new(cidr("fd88::/64"), "br0", RouteOwner::Network);
     net.add_route(&six).await.unwrap();
     let routes = net.routes().await.unwrap();
     for wanted in [spec.destination, six.destination] {

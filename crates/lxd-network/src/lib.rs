@@ -5,6 +5,7 @@
 
 pub mod bridge;
 pub mod config;
+pub mod firewall;
 mod name;
 mod state;
 

@@ -121,6 +121,8 @@ fn host(mac: &str, ipv4: Option<&str>) -> StaticHost {
         mac: mac.parse().unwrap(),
         ipv4: ipv4.map(|text| text.parse().unwrap()),
         ipv6: None,
+        fix_ipv4: false,
+        fix_ipv6: false,
     }
 }
 

@@ -99,6 +99,18 @@ pub fn parent_of(pid: i32) -> io::Result<i32> {
         .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
 }
 
+/// When a process started, in ticks since boot; with its number it names a process for good.
+///
+/// # Errors
+/// `NotFound` when there is no such process.
+pub fn start_time(pid: i32) -> io::Result<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name in parentheses may contain anything; the 20th field behind it is wanted.
+    stat.rsplit_once(')')
+        .and_then(|(_, rest)| rest.split_ascii_whitespace().nth(19)?.parse().ok())
+        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+}
+
 /// Which signals a process blocks, ignores and catches, as bit masks (bit n-1 for signal n).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct SignalMasks {
@@ -186,6 +198,19 @@ pub fn set_effective_ids(uid: u32, gid: u32) -> io::Result<()> {
     rustix::thread::set_thread_groups(&[])?;
     rustix::thread::set_thread_res_gid(None, Gid::from_raw(gid), None)?;
     Ok(rustix::thread::set_thread_res_uid(None, Uid::from_raw(uid), None)?)
+}
+
+/// Becomes another user and group for good, without supplementary groups and without a way back. Only for a process with
+/// one thread.
+///
+/// # Errors
+/// As `setresuid`.
+pub fn set_ids(uid: u32, gid: u32) -> io::Result<()> {
+    use rustix::thread::{Gid, Uid};
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    rustix::thread::set_thread_groups(&[])?;
+    rustix::thread::set_thread_res_gid(Some(gid), Some(gid), Some(gid))?;
+    Ok(rustix::thread::set_thread_res_uid(Some(uid), Some(uid), Some(uid))?)
 }
 
 #[cfg(test)]

@@ -227,6 +227,17 @@ impl Many {
         let texts: Vec<String> = self.failed.iter().map(Error::chain).collect();
         Err(Error::new(first.kind(), format!("{}: {}", message.into(), texts.join("; "))))
     }
+
+    /// As [`Many::into_result`], but a single failure speaks for itself.
+    ///
+    /// # Errors
+    /// The failure, or the joined ones.
+    pub fn into_plain_result(mut self, message: impl Into<String>) -> Result<()> {
+        match self.failed.len() {
+            1 => Err(self.failed.remove(0)),
+            _ => self.into_result(message),
+        }
+    }
 }
 
 #[cfg(test)]

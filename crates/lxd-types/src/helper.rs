@@ -105,6 +105,52 @@ pub enum MountAction {
     Remove,
 }
 
+/// Job of `proxy`: forwards connections between host and container until it is killed. Descriptor: pidfd of the
+/// container's init. It answers once, when it listens.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Proxy {
+    /// Where connections come in.
+    pub listen: ProxyEnd,
+    /// Where they are led.
+    pub connect: ProxyEnd,
+    /// Whether it listens in the container and connects on the host, rather than the other way round.
+    pub listen_inside: bool,
+    /// Whether the container has a user namespace of its own.
+    pub user_namespace: bool,
+    /// Host ids of the container's root: who makes a socket's file inside.
+    pub root: (u32, u32),
+    /// Owner of a listening socket's file, in ids of the host.
+    pub owner: (u32, u32),
+    /// Mode of a listening socket's file.
+    pub mode: u32,
+    /// User and group to work as, in ids of the side that connects.
+    pub drop_to: (u32, u32),
+    /// Whether the server is told the client's address first (PROXY protocol).
+    pub proxy_protocol: bool,
+}
+
+/// One side of a proxy.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProxyEnd {
+    /// TCP: address, ports.
+    Tcp(std::net::IpAddr, Vec<u16>),
+    /// UDP: address, ports.
+    Udp(std::net::IpAddr, Vec<u16>),
+    /// A unix socket: its path, or its abstract name behind `@`.
+    Unix(String),
+}
+
+impl ProxyEnd {
+    /// How many ports it has; a unix socket counts as one.
+    pub fn ports(&self) -> usize {
+        match self {
+            Self::Tcp(_, ports) | Self::Udp(_, ports) => ports.len(),
+            Self::Unix(_) => 1,
+        }
+    }
+}
+
 /// How an archive is packed.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]

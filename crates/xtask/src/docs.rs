@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use lxd_config::{page, server::SERVER};
-use lxd_device::{disk::DISK, nic, none::NONE};
+use lxd_device::{disk::DISK, nic, nodes, none::NONE, proxy::PROXY};
 use lxd_instance::keys::INSTANCE;
 use lxd_network::config::keys::BRIDGE;
 use lxd_storage::config::{BTRFS_POOL, CUSTOM_VOLUME, DIR_POOL};
@@ -36,10 +36,26 @@ fn pages() -> Vec<(&'static str, String)> {
         ("config-server.md", page(&SERVER, "Server configuration", SERVER_INTRO)),
         ("device-disk.md", page(&DISK, "Devices of type disk", DISK_INTRO)),
         ("device-nic-bridged.md", page(&nic::BRIDGED, "Devices of type nic, nictype bridged", NIC_INTRO)),
+        ("device-nic-ipvlan.md", page(&nic::IPVLAN, "Devices of type nic, nictype ipvlan", IPVLAN_INTRO)),
+        ("device-nic-macvlan.md", page(&nic::MACVLAN, "Devices of type nic, nictype macvlan", MACVLAN_INTRO)),
+        ("device-nic-p2p.md", page(&nic::P2P, "Devices of type nic, nictype p2p", P2P_INTRO)),
+        (
+            "device-nic-physical.md",
+            page(&nic::PHYSICAL, "Devices of type nic, nictype physical", PHYSICAL_INTRO),
+        ),
+        ("device-nic-routed.md", page(&nic::ROUTED, "Devices of type nic, nictype routed", ROUTED_INTRO)),
         ("network-bridge.md", page(&BRIDGE, "Networks of type bridge", BRIDGE_INTRO)),
         ("storage-pool-btrfs.md", page(&BTRFS_POOL, "Storage pools of driver btrfs", BTRFS_INTRO)),
         ("storage-pool-dir.md", page(&DIR_POOL, "Storage pools of driver dir", DIR_INTRO)),
         ("storage-volume.md", page(&CUSTOM_VOLUME, "Custom storage volumes", VOLUME_INTRO)),
+        ("device-gpu.md", page(&nodes::keys::GPU, "Devices of type gpu, gputype physical", GPU_INTRO)),
+        ("device-proxy.md", page(&PROXY, "Devices of type proxy", PROXY_INTRO)),
+        ("device-unix.md", page(&nodes::keys::UNIX, "Devices of type unix-char and unix-block", UNIX_INTRO)),
+        (
+            "device-unix-hotplug.md",
+            page(&nodes::keys::UNIX_HOTPLUG, "Devices of type unix-hotplug", UNIX_HOTPLUG_INTRO),
+        ),
+        ("device-usb.md", page(&nodes::keys::USB, "Devices of type usb", USB_INTRO)),
         ("device-none.md", page(&NONE, "Devices of type none", NONE_INTRO)),
     ]
 }
@@ -65,6 +81,45 @@ takes the disk out and puts it back.";
 
 const NONE_INTRO: &str = "\
 A device of type none stops the inheritance of a device of the same name from a profile.";
+
+const GPU_INTRO: &str = "\
+The nodes of the chosen graphics cards; without a choice those of all. For containers.";
+
+const PROXY_INTRO: &str = "\
+Connections to an address of the host are led to one in the instance, or with `bind=instance` the other way round. `tcp`,
+`udp` and `unix` (`unix:/path`, `unix:@abstract`) can be combined freely. A process of its own forwards, so connections
+outlive a restart of the daemon; with `nat=true` the kernel does, and the instance sees the client's address.";
+
+const UNIX_INTRO: &str = "\
+A character or block device of the host in the instance. With `required=false` it appears inside when it appears on the
+host, and goes with it.";
+
+const UNIX_HOTPLUG_INTRO: &str = "\
+The device nodes that udev knows to belong to hardware with these ids; they come and go with it. Needs udev on the host.";
+
+const USB_INTRO: &str = "\
+USB devices with these ids (all without ids); they come and go while the instance runs.";
+
+const IPVLAN_INTRO: &str = "\
+An interface with the hardware address of its parent and addresses of its own, which are given here. The kernel settings
+`net.ipv4.conf.PARENT.forwarding=1`, `net.ipv6.conf.{all,PARENT}.forwarding=1` and `net.ipv6.conf.{all,PARENT}.proxy_ndp=1`
+must be made for the families in use.";
+
+const MACVLAN_INTRO: &str = "\
+An interface with a hardware address of its own on top of one of the host's. It reaches the network of the parent, but not
+the host itself.";
+
+const P2P_INTRO: &str = "\
+A pair of interfaces: one in the instance, the other on the host, for routing by the administrator.";
+
+const PHYSICAL_INTRO: &str = "\
+The instance gets an interface of the host. It comes back with its former name, address and MTU when the device is removed
+or the instance ends, also while the daemon is away.";
+
+const ROUTED_INTRO: &str = "\
+A pair of interfaces; the host routes the instance's addresses, which are given here, to it, and answers for them on the
+parent. The instance's default gateway is the host's end (`169.254.0.1`, `fe80::1`). The same kernel settings as for ipvlan
+must be made when there is a parent and for IPv6.";
 
 const NIC_INTRO: &str = "\
 Interfaces that are connected to a bridge of the host: to a managed network (`network=NAME`) or to any bridge \

@@ -1,11 +1,13 @@
 //! Starting and stopping the devices of an instance: all or none.
 
-use lxd_device::{Context, Registry, Started};
+use lxd_db::instances;
+use lxd_device::nic::parent_name;
+use lxd_device::{Attach, Context, Facts, NetworkFacts, Registry, Started};
 use lxd_instance::keys::volatile;
 use lxd_types::error::Many;
-use lxd_types::{Config, Device, Devices, Error, IdMap, InstanceKind, Result};
+use lxd_types::{Config, ConfigExt, Device, DeviceExt, Devices, Error, IdMap, InstanceKind, Result};
 
-use super::{InstanceKey, Model, facts};
+use super::{InstanceKey, Model, facts, models};
 use crate::SharedCore;
 
 /// What came of starting all devices.
@@ -18,8 +20,25 @@ pub struct AllStarted {
 }
 
 /// The surroundings of one device.
-pub fn context(core: &SharedCore, model: &Model, name: &str, idmap: &IdMap) -> Result<Context> {
-    Owner::from(model).context(core, name, idmap)
+pub fn context(
+    core: &SharedCore,
+    model: &Model,
+    name: &str,
+    idmap: &IdMap,
+    facts: &Facts,
+) -> Result<Context> {
+    let device = model.devices.get(name);
+    let context = Owner::from(model).context(core, name, idmap)?;
+    let siblings = match device.map(Device::kind) {
+        Some("proxy" | "nic") => model.devices.clone(),
+        _ => Devices::new(),
+    };
+    Ok(Context { siblings, network: device.and_then(|device| network(device, facts)), ..context })
+}
+
+/// The managed network that a device names.
+fn network(device: &Device, facts: &Facts) -> Option<NetworkFacts> {
+    facts.networks.get(device.set("network")?).cloned()
 }
 
 /// The instance that devices belong to, recorded or not yet.
@@ -52,6 +71,9 @@ impl Owner<'_> {
             devices_dir: core.paths.devices().join(self.key.storage_name()),
             idmap: idmap.clone(),
             config: self.config.clone(),
+            siblings: Devices::new(),
+            network: None,
+            shares_parent: false,
         })
     }
 }
@@ -67,7 +89,8 @@ pub async fn check_added(core: &SharedCore, owner: Owner<'_>, old: &Devices, new
     for (name, device) in added {
         let checked = async {
             let kind = registry.find(name, device, &facts)?;
-            kind.check_host(&owner.context(core, name, &IdMap::default())?, device).await
+            let context = owner.context(core, name, &IdMap::default())?;
+            kind.check_host(&Context { network: network(device, &facts), ..context }, device).await
         };
         let failed = |error: Error| error.context(format!("Failed add validation for device {name:?}"));
         checked.await.map_err(failed)?;
@@ -108,10 +131,26 @@ async fn start_one(
     name: &str,
     device: &Device,
     idmap: &IdMap,
-    facts: &lxd_device::Facts,
+    facts: &Facts,
 ) -> Result<Started> {
     let kind = registry.find(name, device, facts)?;
-    kind.start(&context(core, model, name, idmap)?, device).await
+    kind.start(&context(core, model, name, idmap, facts)?, device).await
+}
+
+/// Connects all devices with an instance whose init runs.
+///
+/// # Errors
+/// What the first failing device answers, under its name; all devices are to be stopped then.
+pub async fn attach_all(core: &SharedCore, model: &Model, idmap: &IdMap, instance: Attach<'_>) -> Result<()> {
+    let facts = load_facts(core, &model.key).await?;
+    let registry = core.device_registry();
+    for (name, device) in &model.devices {
+        let kind = registry.find(name, device, &facts)?;
+        let context = context(core, model, name, idmap, &facts)?;
+        let failed = |error: Error| error.context(format!("Failed to start device {name:?}"));
+        kind.attach(&context, device, instance).await.map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// Stops all devices, last first; every one is tried. Returns the changes of volatile keys.
@@ -138,13 +177,40 @@ async fn stop_some(
         let Some(device) = model.devices.get(name) else { continue };
         let stopped = async {
             let kind = registry.find(name, device, &facts)?;
-            kind.stop(&context(core, model, name, idmap)?, device).await
+            let mut context = context(core, model, name, idmap, &facts)?;
+            context.shares_parent = shares_parent(core, model, name, &context, &facts).await?;
+            kind.stop(&context, device).await
         };
         if let Some(volatile) = failed.keep(stopped.await) {
             changes.extend(volatile::for_instance(&volatile, name));
         }
     }
     (changes, failed.into_result("Failed to stop devices"))
+}
+
+/// Whether a running device of another uses the VLAN that was made for this one. Asked only of devices for which one was
+/// made.
+pub(super) async fn shares_parent(
+    core: &SharedCore,
+    model: &Model,
+    name: &str,
+    context: &Context,
+    facts: &Facts,
+) -> Result<bool> {
+    if context.volatile.value("last_state.created") != "true" {
+        return Ok(false);
+    }
+    let parent = |device: &Device| match network(device, facts) {
+        Some(network) => parent_name(&network.config),
+        None => parent_name(device),
+    };
+    let Some(own) = model.devices.get(name).map(parent) else { return Ok(false) };
+    let all = core.db.read(|tx| models(tx, instances::Filter::default())).await?;
+    Ok(all.iter().filter(|other| core.runtime.is_running(&other.key)).any(|other| {
+        let nics = other.devices.iter().filter(|(_, device)| device.kind() == "nic");
+        let mut others = nics.filter(|(device, _)| other.key != model.key || *device != name);
+        others.any(|(_, device)| parent(device) == own)
+    }))
 }
 
 /// Lets all devices forget an instance that is deleted.
@@ -155,7 +221,7 @@ pub async fn remove_all(core: &SharedCore, model: &Model) {
     for (name, device) in &model.devices {
         let removed = async {
             let kind = registry.find(name, device, &facts)?;
-            kind.remove(&context(core, model, name, &IdMap::default())?, device).await
+            kind.remove(&context(core, model, name, &IdMap::default(), &facts)?, device).await
         };
         failed.keep(removed.await);
     }
@@ -169,7 +235,7 @@ fn log_failure(key: &InstanceKey, result: Result<()>) {
 }
 
 /// What the checks of devices need to know, as it is now.
-pub(super) async fn load_facts(core: &SharedCore, key: &InstanceKey) -> Result<lxd_device::Facts> {
+pub(super) async fn load_facts(core: &SharedCore, key: &InstanceKey) -> Result<Facts> {
     let project = key.project.to_string();
     core.db.read(move |tx| facts::device_facts(tx, &lxd_db::projects::get(tx, &project)?)).await
 }

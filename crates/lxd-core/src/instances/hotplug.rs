@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use lxd_container::{HotMount, HotNic, Running};
 use lxd_db::instances;
-use lxd_device::{Change, Facts, MountEntry, MountKind, NicEntry, Registry, Started};
+use lxd_device::{Attach, CgroupRule, Change, Facts, MountEntry, MountKind, NicEntry, Registry, Started};
 use lxd_host::netlink::Netlink;
 use lxd_instance::keys::volatile::{self, IDMAP_CURRENT};
-use lxd_types::error::Many;
-use lxd_types::{Config, Device, DeviceExt, Error, IdMap, Result};
+use lxd_types::error::{Context as _, Many};
+use lxd_types::{Config, ConfigExt, Device, DeviceExt, Error, IdMap, Result};
 
 use super::{Model, devices};
 use crate::SharedCore;
@@ -22,9 +22,7 @@ pub async fn changed(core: &SharedCore, running: &Running, old: &Model, new: &Mo
     if old.devices == new.devices {
         return Ok(());
     }
-    let idmap = volatile::read_idmap(&new.row.config, &IDMAP_CURRENT).unwrap_or_default();
-    let facts = devices::load_facts(core, &new.key).await?;
-    let plug = Plug { core, running, idmap, facts, registry: core.device_registry() };
+    let plug = Plug::new(core, running, new).await?;
     let mut failed = Many::new();
     let mut keys = Config::new();
     for (name, device) in &old.devices {
@@ -46,7 +44,24 @@ pub async fn changed(core: &SharedCore, running: &Running, old: &Model, new: &Mo
         }
     }
     failed.keep(remember(core, new, keys).await);
-    failed.into_result("Failed to update devices")
+    super::nodes::nudge(core, new);
+    failed.into_plain_result("Failed to update devices")
+}
+
+/// Gives a running instance what these devices mean on the host now.
+///
+/// # Errors
+/// The devices that could not follow.
+pub async fn renew(core: &SharedCore, running: &Running, model: &Model, names: &[String]) -> Result<()> {
+    let plug = Plug::new(core, running, model).await?;
+    let mut failed = Many::new();
+    let mut keys = Config::new();
+    for name in names {
+        let Some(device) = model.devices.get(name) else { continue };
+        keys.extend(failed.keep(plug.renew(model, name, device).await).unwrap_or_default());
+    }
+    failed.keep(remember(core, model, keys).await);
+    failed.into_result("Failed to renew devices")
 }
 
 struct Plug<'a> {
@@ -57,7 +72,13 @@ struct Plug<'a> {
     registry: Registry,
 }
 
-impl Plug<'_> {
+impl<'a> Plug<'a> {
+    async fn new(core: &'a SharedCore, running: &'a Running, model: &Model) -> Result<Self> {
+        let idmap = volatile::read_idmap(&model.row.config, &IDMAP_CURRENT).unwrap_or_default();
+        let facts = devices::load_facts(core, &model.key).await?;
+        Ok(Self { core, running, idmap, facts, registry: core.device_registry() })
+    }
+
     /// How a device becomes the new one of its name.
     fn change(&self, name: &str, device: &Device, new: Option<&Device>) -> Result<Change> {
         match new {
@@ -73,12 +94,21 @@ impl Plug<'_> {
         let failed = |error: Error| error.context(format!("Failed to stop device {name:?}"));
         let Some(device) = old.devices.get(name) else { return Ok(Config::new()) };
         let kind = self.registry.find(name, device, &self.facts)?;
-        let context = devices::context(self.core, old, name, &self.idmap)?;
+        let mut context = devices::context(self.core, old, name, &self.idmap, &self.facts)?;
         if let Some(target) = device.get("path").filter(|_| device.kind() == "disk" && !device.is_root_disk())
         {
             let containers = self.core.containers()?;
             containers.unplug_mount(self.running, &self.idmap, &inside(target)).await.map_err(failed)?;
         }
+        for place in kind.mounted(&context) {
+            let containers = self.core.containers()?;
+            let place = inside(&place.to_string_lossy());
+            containers.unplug_mount(self.running, &self.idmap, &place).await.map_err(failed)?;
+        }
+        if device.kind() == "nic" {
+            self.fetch_back(&context, device).await.map_err(failed)?;
+        }
+        context.shares_parent = devices::shares_parent(self.core, old, name, &context, &self.facts).await?;
         let changes = kind.stop(&context, device).await.map_err(failed)?;
         if new.devices.get(name).is_none_or(|next| is_another(device, next)) {
             kind.remove(&context, device).await.map_err(failed)?;
@@ -90,9 +120,13 @@ impl Plug<'_> {
     async fn put_in(&self, new: &Model, name: &str, device: &Device) -> Result<Config> {
         let failed = |error: Error| error.context(format!("Failed to start device {name:?}"));
         let kind = self.registry.find(name, device, &self.facts)?;
-        let context = devices::context(self.core, new, name, &self.idmap)?;
+        let context = devices::context(self.core, new, name, &self.idmap, &self.facts)?;
         let started = kind.start(&context, device).await.map_err(failed)?;
-        if let Err(error) = self.plug(&started).await {
+        let plugged = async {
+            self.plug(&started).await?;
+            kind.attach(&context, device, Attach { init: self.running.init_fd() }).await
+        };
+        if let Err(error) = plugged.await {
             // The first failure is what the user has to know.
             let _ = kind.stop(&context, device).await;
             return Err(failed(error));
@@ -107,13 +141,55 @@ impl Plug<'_> {
             return Ok(Config::new());
         };
         let kind = self.registry.find(name, after, &self.facts)?;
-        let context = devices::context(self.core, new, name, &self.idmap)?;
+        let context = devices::context(self.core, new, name, &self.idmap, &self.facts)?;
         let started = kind.update(&context, before, after).await.map_err(failed)?;
         Ok(volatile::for_instance(&started.volatile, name))
     }
 
+    /// An interface that is wholly inside comes back to the host; of a pair one end is still there.
+    async fn fetch_back(&self, context: &lxd_device::Context, device: &Device) -> Result<()> {
+        let (Some(host), Some(name)) =
+            (context.volatile.set("host_name"), device.set("name").or_else(|| context.volatile.set("name")))
+        else {
+            return Ok(());
+        };
+        let netlink = self.core.bridges.netlink();
+        if netlink.link(host).await?.is_some() {
+            return Ok(());
+        }
+        self.core.containers()?.unplug_nic(self.running, name, host).await
+    }
+
+    /// Lets a privileged container use another device node.
+    fn allow(&self, rule: &CgroupRule) -> Result<()> {
+        let CgroupRule::AllowDevice(node) = rule else { return Ok(()) };
+        let cgroups = self.core.containers()?.cgroups(self.running);
+        if !cgroups.is_v1("devices") {
+            return Err(Error::not_implemented(
+                "This host's control groups cannot allow further devices to a running privileged instance: restart it",
+            ));
+        }
+        let rule = super::spec::device_rule(node);
+        cgroups.write("devices", "devices.allow", "", &rule).context("Failed to allow a device")
+    }
+
+    /// Takes a device out and puts it in again when what it means on the host is not what it was.
+    async fn renew(&self, model: &Model, name: &str, device: &Device) -> Result<Config> {
+        let kind = self.registry.find(name, device, &self.facts)?;
+        let context = devices::context(self.core, model, name, &self.idmap, &self.facts)?;
+        if kind.is_current(&context, device).await? {
+            return Ok(Config::new());
+        }
+        let mut keys = self.take_out(model, model, name).await?;
+        keys.extend(self.put_in(model, name, device).await?);
+        Ok(keys)
+    }
+
     async fn plug(&self, started: &Started) -> Result<()> {
         let containers = self.core.containers()?;
+        for rule in started.cgroup.iter().filter(|_| self.idmap.is_empty()) {
+            self.allow(rule)?;
+        }
         for entry in &started.mounts {
             containers.plug_mount(self.running, &self.idmap, &hot_mount(entry)).await?;
         }
@@ -151,7 +227,14 @@ fn hot_mount(entry: &MountEntry) -> HotMount {
 }
 
 fn hot_nic(entry: &NicEntry) -> HotNic {
-    HotNic { link: entry.link.clone(), name: entry.name.clone(), hwaddr: entry.hwaddr, mtu: entry.mtu }
+    HotNic {
+        link: entry.link.clone(),
+        name: entry.name.clone(),
+        hwaddr: entry.hwaddr,
+        mtu: entry.mtu,
+        addresses: entry.addresses.clone(),
+        gateways: entry.gateways.clone(),
+    }
 }
 
 /// A path inside, relative to the root and plain.

@@ -28,6 +28,7 @@ mod metadata;
 mod model;
 mod move_pool;
 mod nics;
+pub mod nodes;
 pub mod reconcile;
 mod rename;
 mod revert;

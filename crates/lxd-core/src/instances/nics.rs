@@ -87,13 +87,13 @@ impl Tell<'_> {
 
     async fn forget(&self, model: &Model, name: &str, device: &Device) -> Result<()> {
         let kind = self.registry.find(name, device, &self.facts)?;
-        let context = devices::context(self.core, model, name, &IdMap::default())?;
+        let context = devices::context(self.core, model, name, &IdMap::default(), &self.facts)?;
         kind.remove(&context, device).await.context(format!("Failed to remove device {name:?}"))
     }
 
     async fn learn(&self, model: &Model, name: &str, device: &Device) -> Result<()> {
         let kind = self.registry.find(name, device, &self.facts)?;
-        let context = devices::context(self.core, model, name, &IdMap::default())?;
+        let context = devices::context(self.core, model, name, &IdMap::default(), &self.facts)?;
         let told = kind.update(&context, device, device).await;
         told.map(drop).context(format!("Failed to add device {name:?}"))
     }

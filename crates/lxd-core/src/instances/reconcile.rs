@@ -6,11 +6,12 @@ use futures_util::{StreamExt, stream};
 use lxd_api::StatusCode;
 use lxd_auth::Permit;
 use lxd_db::instances;
+use lxd_instance::keys::volatile::{self, IDMAP_CURRENT};
 use lxd_types::{Config, ConfigExt, Result, words};
 
 use super::runtime::RuntimeEntry;
 use super::state::{Action, change};
-use super::{InstanceKey, Model, ended, models};
+use super::{InstanceKey, Model, devices, ended, models};
 use crate::SharedCore;
 
 /// Instances that are looked at or started at once.
@@ -82,6 +83,39 @@ async fn start_one(core: &SharedCore, model: &Model) {
     }
     let delay = model.config.value("boot.autostart.delay").parse().unwrap_or(0);
     tokio::time::sleep(std::time::Duration::from_secs(delay)).await;
+}
+
+/// Ends the devices of instances that ended while no daemon ran: interfaces of the host come back as they were. What
+/// fails is logged; the next start of the instance tries again.
+///
+/// # Errors
+/// The database cannot be read.
+pub async fn end_devices(core: &SharedCore) -> Result<()> {
+    let all = core.db.read(|tx| models(tx, instances::Filter::default())).await?;
+    let ended = all.into_iter().filter(|model| !core.runtime.is_running(&model.key) && has_devices(model));
+    stream::iter(ended.collect::<Vec<_>>())
+        .for_each_concurrent(WIDTH, |model| async move {
+            // Somebody who is faster starts or stops it, and sees to its devices.
+            let Ok(_gate) = core.gates.enter(model.key.to_string(), "stop") else { return };
+            if core.runtime.is_running(&model.key) {
+                return;
+            }
+            let idmap = volatile::read_idmap(&model.row.config, &IDMAP_CURRENT).unwrap_or_default();
+            let changes = devices::stop_all(core, &model, &idmap).await;
+            let changes = changes.into_iter().map(|(key, value)| (key, Some(value))).collect();
+            let recorded = core.db.write(move |tx| instances::set_keys(tx, model.row.id, &changes)).await;
+            if let Err(error) = recorded {
+                tracing::error!(instance = %model.key, error = error.chain(), "Devices were not recorded as ended");
+            }
+        })
+        .await;
+    Ok(())
+}
+
+/// Whether an interface of the instance is noted to be on the host.
+fn has_devices(model: &Model) -> bool {
+    let noted = |name: &String| model.row.config.set(&format!("volatile.{name}.host_name")).is_some();
+    model.devices.keys().any(noted)
 }
 
 /// The key decides; where it is not set, the state at the last end of the host.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use lxd_container::seccomp::{self, Policy};
 use lxd_container::spec::personality;
+use lxd_container::spec::{CgroupItem, CgroupVersion, HostFacts};
 use lxd_container::{HookSpec, Mount, Nic, Rootfs, Spec};
-use lxd_device::{MountEntry, NicEntry};
+use lxd_device::{CgroupRule, DeviceNode, MountEntry, NicEntry};
 use lxd_storage::Mounted;
 use lxd_types::{Architecture, Config, ConfigExt, Flag, IdMap, Result};
 
@@ -32,6 +33,9 @@ pub fn container_spec(
     let mut cgroup = Vec::new();
     for limit in limits(config, &HostSize::of_this_host())? {
         cgroup.extend(limit.items());
+    }
+    if idmap.is_empty() {
+        cgroup.extend(device_rules(devices));
     }
     Ok(Spec {
         hostname: model.key.name.to_string(),
@@ -60,6 +64,24 @@ pub fn container_spec(
         name,
         ..Spec::default()
     })
+}
+
+/// What a privileged container may use beside the standard nodes; others the kernel keeps from making any.
+fn device_rules(devices: &AllStarted) -> Vec<CgroupItem> {
+    let version = if HostFacts::collect().devices_v1 { CgroupVersion::V1 } else { CgroupVersion::V2 };
+    let rules = devices.started.iter().flat_map(|(_, started)| &started.cgroup);
+    let values = rules.filter_map(|rule| match rule {
+        CgroupRule::AllowDevice(node) => Some(device_rule(node)),
+        CgroupRule::LimitDisk { .. } => None,
+    });
+    values.map(|value| CgroupItem { version, file: "devices.allow".to_owned(), value }).collect()
+}
+
+/// A rule of the control group's list of devices: `c 1:3 rwm`.
+pub(super) fn device_rule(node: &DeviceNode) -> String {
+    let number = |number: Option<u32>| number.map_or_else(|| "*".to_owned(), |number| number.to_string());
+    let kind = if node.block { "b" } else { "c" };
+    format!("{kind} {}:{} rwm", number(node.major), number(node.minor))
 }
 
 /// The text of the seccomp profile; `None` when the container gets none.

@@ -8,6 +8,7 @@ use lxd_api::StatusCode;
 use lxd_auth::Permit;
 use lxd_container::{Running, Spec};
 use lxd_db::{Tx, instances};
+use lxd_device::Attach;
 use lxd_instance::keys::volatile::{self, IDMAP_NEXT};
 use lxd_storage::{Mounted, Pool, VolumeRef};
 use lxd_sys::Dir;
@@ -46,6 +47,7 @@ pub(super) async fn start_quietly(core: &SharedCore, key: &InstanceKey) -> Resul
         .await?;
     let entry = RuntimeEntry::new(running, StatusCode::RUNNING);
     core.runtime.insert(key, entry.clone());
+    super::nodes::nudge(core, &model);
     ended::watch(core, key, entry);
     Ok(())
 }
@@ -69,6 +71,7 @@ async fn bring_up(core: &SharedCore, model: &Model) -> Result<Running> {
     };
     let recorded = async {
         core.faults.point("container started")?;
+        devices::attach_all(core, model, &idmap, Attach { init: running.init_fd() }).await?;
         record(core, model, &idmap, &devices).await?;
         core.faults.point("start recorded")
     };

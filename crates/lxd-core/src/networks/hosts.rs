@@ -2,7 +2,7 @@
 
 use lxd_db::{Tx, instances};
 use lxd_network::bridge::hosts::StaticHost;
-use lxd_types::{ConfigExt, Device, DeviceExt, Result};
+use lxd_types::{ConfigExt, Device, DeviceExt, Flag, Result};
 
 use crate::instances::{Model, models};
 
@@ -27,9 +27,17 @@ fn of_instance(model: &Model, network: &str) -> Vec<StaticHost> {
             mac: device.set("hwaddr").unwrap_or_else(|| model.row.config.value(&kept)).parse().ok()?,
             ipv4: device.value("ipv4.address").parse().ok(),
             ipv6: device.value("ipv6.address").parse().ok(),
+            fix_ipv4: fixes(device, "ipv4"),
+            fix_ipv6: fixes(device, "ipv6"),
         })
     })
     .collect()
+}
+
+/// Whether an address is to be fixed, given or not: the filter lets only that one pass.
+fn fixes(device: &Device, family: &str) -> bool {
+    device.flag(&format!("security.{family}_filtering"), Flag::DefaultFalse)
+        && device.value(&format!("{family}.address")) != "none"
 }
 
 /// Whether a device is an interface on this bridge.

@@ -111,6 +111,8 @@ mod tests {
             mac: Mac::instance([0, 0, last]),
             ipv4: ipv4.map(|text| text.parse().unwrap()),
             ipv6: None,
+            fix_ipv4: false,
+            fix_ipv6: false,
         };
         let hosts = [host("default", "c1", 1, Some("10.77.0.9")), host("p1", "c2", 2, None)];
         let lease = |last: u8, address: &str, name: &str| Lease {

@@ -8,7 +8,18 @@ use super::owner;
 use crate::instances::{InstanceKey, Model, models};
 
 /// Properties that can change without the device being made anew.
-const LIVE: &[&str] = &["ipv4.address", "ipv6.address", "limits.egress", "limits.ingress", "limits.max"];
+const LIVE: &[&str] = &[
+    "ipv4.address",
+    "ipv4.routes",
+    "ipv6.address",
+    "ipv6.routes",
+    "limits.egress",
+    "limits.ingress",
+    "limits.max",
+    "security.ipv4_filtering",
+    "security.ipv6_filtering",
+    "security.mac_filtering",
+];
 
 /// An interface somewhere in the server.
 struct Other<'a> {

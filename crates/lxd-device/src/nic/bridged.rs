@@ -1,33 +1,35 @@
 //! `nictype=bridged`: a veth pair, one end a port of a bridge, the other for the instance.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use lxd_config::Table;
-use lxd_host::netlink::{Link, NewVeth};
-use lxd_host::{Runner, sysctl};
+use lxd_host::netlink::{Link, Netlink};
+use lxd_host::sysctl;
 use lxd_network::bridge::Bridges;
 use lxd_network::bridge::hosts::{self, StaticHost};
+use lxd_network::firewall::{self, Firewall, nic};
 use lxd_types::names::NetworkName;
-use lxd_types::{ConfigExt, Device, Error, Flag, InstanceKind, Mac, Result};
+use lxd_types::{Cidr, ConfigExt, Device, Error, Flag, InstanceKind, Mac, Result};
 
-use super::{check, keys, limits};
+use super::limits::{self, Limiter};
+use super::veth::{self, Pair};
+use super::{check, keys, routes};
 use crate::context::{Context, DeviceType, Facts, Level};
-use crate::started::{NicEntry, Started, Volatile};
+use crate::started::{Started, Volatile};
 
-/// How often another random name is tried when one is taken.
-const TRIES: usize = 10;
+/// Properties that switch a filter on.
+const FILTERS: &[&str] = &["security.mac_filtering", "security.ipv4_filtering", "security.ipv6_filtering"];
 
 /// The type `nic` with `nictype=bridged`.
 pub struct BridgedNic {
     bridges: Bridges,
-    runner: Arc<dyn Runner>,
+    limiter: Limiter,
+    firewall: Firewall,
 }
 
 impl BridgedNic {
     /// A type that puts interfaces on these bridges and on unmanaged ones.
-    pub fn new(bridges: Bridges, runner: Arc<dyn Runner>) -> Self {
-        Self { bridges, runner }
+    pub fn new(bridges: Bridges, limiter: Limiter, firewall: Firewall) -> Self {
+        Self { bridges, limiter, firewall }
     }
 }
 
@@ -47,49 +49,40 @@ impl DeviceType for BridgedNic {
 
     async fn start(&self, context: &Context, device: &Device) -> Result<Started> {
         let bridge = self.bridge(device).await?;
-        let mac = hardware_address(context, device)?;
-        let mtu = device.set("mtu").and_then(|text| text.parse().ok()).unwrap_or(bridge.mtu);
-        let (host, peer) = self.create_pair(device, &bridge, mac, mtu).await?;
-        let prepared = self.prepare(context, device, &host, mac).await;
-        if let Err(error) = prepared {
-            if let Err(left) = self.bridges.netlink().delete_link(&host).await {
-                tracing::error!(interface = host, error = %left, "An interface is left over");
-            }
+        let mtu = veth::mtu(device).unwrap_or(bridge.mtu);
+        let pair = Pair::create(self.netlink(), context, device, Some(bridge.index), Some(mtu)).await?;
+        if let Err(error) = self.prepare(context, device, &pair).await {
+            self.forget(context, device).await.unwrap_or_else(|left| {
+                tracing::error!(device = %context.device, error = left.chain(), "Something of a device is left over");
+            });
+            pair.give_up(self.netlink()).await;
             return Err(error);
         }
-        let nic = NicEntry {
-            device: context.device.to_string(),
-            link: peer,
-            name: device.set("name").or_else(|| context.volatile.set("name")).map(str::to_owned),
-            hwaddr: Some(mac),
-            mtu: Some(mtu),
-            addresses: Vec::new(),
-            gateways: Vec::new(),
-        };
-        let mut volatile = Volatile::from([("host_name".to_owned(), host)]);
-        if device.set("hwaddr").is_none() {
-            volatile.insert("hwaddr".to_owned(), mac.to_string());
-        }
-        Ok(Started { nics: vec![nic], volatile, ..Started::default() })
+        Ok(pair.started(context, device))
     }
 
     async fn update(&self, context: &Context, old: &Device, new: &Device) -> Result<Started> {
+        let mac = veth::hardware_address(context, new)?;
+        let known = self.tell_dhcp(context, new, mac).await?;
+        // Only a running instance's interface has a name on the host.
         if let Some(host) = context.volatile.set("host_name") {
             let wanted = limits::of(new)?;
             if limits::of(old)? != wanted {
-                limits::replace(self.runner.as_ref(), host, wanted).await?;
+                self.limiter.replace(host, wanted).await?;
+            }
+            routes::replace(self.netlink(), parent(new), &routes::of(old), &routes::of(new)).await?;
+            if filters(new) {
+                self.filter(context, new, host, mac, &known).await?;
+            } else if filters(old) {
+                self.firewall.apply(nic::remove_port(&label(context))).await?;
             }
         }
-        self.tell_dhcp(context, new, hardware_address(context, new)?).await?;
         Ok(Started::default())
     }
 
     async fn stop(&self, context: &Context, device: &Device) -> Result<Volatile> {
-        let volatile = context.volatile.set("host_name");
-        if let Some(host) = volatile.or_else(|| device.set("host_name")) {
-            self.bridges.netlink().delete_link(host).await?;
-        }
-        Ok(Volatile::from([("host_name".to_owned(), String::new())]))
+        self.forget(context, device).await?;
+        veth::remove(self.netlink(), context, device).await
     }
 
     async fn remove(&self, context: &Context, device: &Device) -> Result<()> {
@@ -100,60 +93,70 @@ impl DeviceType for BridgedNic {
 }
 
 impl BridgedNic {
+    fn netlink(&self) -> &Netlink {
+        self.bridges.netlink()
+    }
+
     /// The bridge on the host.
     async fn bridge(&self, device: &Device) -> Result<Link> {
-        let parent = device.set("network").or_else(|| device.set("parent")).unwrap_or_default();
-        let link = self.bridges.netlink().link(parent).await?;
-        match link {
+        let parent = parent(device);
+        match self.netlink().link(parent).await? {
             Some(link) if link.kind.as_deref() == Some("bridge") => Ok(link),
             Some(_) => Err(Error::bad_request(format!("Parent device {parent:?} is not a bridge"))),
             None => Err(Error::not_found(format!("Parent device {parent:?} doesn't exist"))),
         }
     }
 
-    /// Makes the pair in one request; both names are ours unless the user chose the one on the host.
-    async fn create_pair(
-        &self,
-        device: &Device,
-        bridge: &Link,
-        mac: Mac,
-        mtu: u32,
-    ) -> Result<(String, String)> {
-        let chosen = device.set("host_name");
-        let mut last = None;
-        for _ in 0..TRIES {
-            let host = chosen.map_or_else(random_name, str::to_owned);
-            let peer = random_name();
-            let veth = NewVeth {
-                name: &host,
-                peer: &peer,
-                mtu: Some(mtu),
-                peer_mac: Some(mac),
-                master: Some(bridge.index),
-                peer_namespace: None,
-            };
-            match self.bridges.netlink().create_veth(&veth).await {
-                Ok(()) => return Ok((host, peer)),
-                Err(error) if error.errno() == Some(libc::EEXIST) && chosen.is_none() => last = Some(error),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(last.map_or_else(|| Error::internal("No free interface name"), Error::from))
-    }
-
-    async fn prepare(&self, context: &Context, device: &Device, host: &str, mac: Mac) -> Result<()> {
+    async fn prepare(&self, context: &Context, device: &Device, pair: &Pair) -> Result<()> {
+        let host = pair.host.as_str();
         // A port of a bridge needs no address of its own. Where there is no IPv6 there is no such setting.
         let _ = sysctl::write(&format!("net/ipv6/conf/{host}/disable_ipv6"), "1");
         if device.flag("security.port_isolation", Flag::DefaultFalse) {
-            self.bridges.netlink().set_isolated(host, true).await?;
+            self.netlink().set_isolated(host, true).await?;
         }
-        limits::set(self.runner.as_ref(), host, limits::of(device)?).await?;
-        self.tell_dhcp(context, device, mac).await
+        if context.siblings.values().any(crate::proxy::translates) {
+            self.netlink().set_hairpin(host, true).await?;
+        }
+        self.limiter.set(host, limits::of(device)?).await?;
+        let known = self.tell_dhcp(context, device, pair.mac).await?;
+        if filters(device) {
+            self.filter(context, device, host, pair.mac, &known).await?;
+        }
+        routes::add(self.netlink(), parent(device), &routes::of(device)).await
     }
 
-    /// Tells the network's DHCP and DNS service the instance's name and fixed addresses.
-    async fn tell_dhcp(&self, context: &Context, device: &Device, mac: Mac) -> Result<()> {
-        let Some(network) = network(device) else { return Ok(()) };
+    /// Removes what is not gone with the interface itself.
+    async fn forget(&self, context: &Context, device: &Device) -> Result<()> {
+        routes::remove(self.netlink(), parent(device), &routes::of(device)).await?;
+        if filters(device) {
+            self.firewall.apply(nic::remove_port(&label(context))).await?;
+        }
+        limits::release(&self.limiter, context, device).await
+    }
+
+    async fn filter(
+        &self,
+        context: &Context,
+        device: &Device,
+        host: &str,
+        mac: Mac,
+        known: &StaticHost,
+    ) -> Result<()> {
+        let filter = nic::PortFilter {
+            interface: host.to_owned(),
+            mac,
+            ipv4: allowed(device, "ipv4", known)?,
+            ipv6: allowed(device, "ipv6", known)?,
+        };
+        self.firewall.apply(nic::replace_port(&label(context), &filter)).await
+    }
+
+    /// Tells the network's DHCP and DNS service the instance's name and fixed addresses; answers these.
+    async fn tell_dhcp(&self, context: &Context, device: &Device, mac: Mac) -> Result<StaticHost> {
+        let fixes = |family: &str| {
+            device.flag(&format!("security.{family}_filtering"), Flag::DefaultFalse)
+                && device.value(&format!("{family}.address")) != "none"
+        };
         let host = StaticHost {
             project: context.project.clone(),
             instance: context.instance.clone(),
@@ -161,25 +164,51 @@ impl BridgedNic {
             mac,
             ipv4: device.set("ipv4.address").and_then(|text| text.parse().ok()),
             ipv6: device.set("ipv6.address").and_then(|text| text.parse().ok()),
+            fix_ipv4: fixes("ipv4"),
+            fix_ipv6: fixes("ipv6"),
         };
-        self.bridges.set_host(&network, &host).await
+        match network(device) {
+            Some(network) => self.bridges.set_host(&network, &host).await,
+            None => Ok(host),
+        }
     }
+}
+
+/// Whether a filter is on.
+fn filters(device: &Device) -> bool {
+    FILTERS.iter().any(|key| device.flag(key, Flag::DefaultFalse))
+}
+
+/// What a filter lets pass of a family; everything when it is off.
+fn allowed(device: &Device, family: &str, known: &StaticHost) -> Result<Option<Vec<Cidr>>> {
+    if !device.flag(&format!("security.{family}_filtering"), Flag::DefaultFalse) {
+        return Ok(None);
+    }
+    let key = format!("{family}.address");
+    if device.value(&key) == "none" {
+        return Ok(Some(Vec::new()));
+    }
+    let is_ipv4 = family == "ipv4";
+    let own = known.addresses().into_iter().find(|cidr| cidr.address().is_ipv4() == is_ipv4);
+    let Some(own) = own else {
+        let text =
+            format!("security.{family}_filtering needs {key} to be set: the network does not give one");
+        return Err(Error::bad_request(text));
+    };
+    let routed = routes::listed(device, &[&format!("{family}.routes")]);
+    Ok(Some(std::iter::once(own).chain(routed).collect()))
+}
+
+fn label(context: &Context) -> String {
+    firewall::label(context.project.as_str(), context.instance.as_str(), context.device.as_str())
+}
+
+/// The name of the bridge of a device.
+fn parent(device: &Device) -> &str {
+    device.set("network").or_else(|| device.set("parent")).unwrap_or_default()
 }
 
 /// The bridge of a device, by name; a `parent` may be a managed network, too.
 fn network(device: &Device) -> Option<NetworkName> {
-    device.set("network").or_else(|| device.set("parent"))?.parse().ok()
-}
-
-/// The address that the user chose, else the remembered one, else a random one.
-fn hardware_address(context: &Context, device: &Device) -> Result<Mac> {
-    let known = device.set("hwaddr").or_else(|| context.volatile.set("hwaddr"));
-    match known {
-        Some(text) => Ok(text.parse()?),
-        None => Ok(Mac::instance(rand::random())),
-    }
-}
-
-fn random_name() -> String {
-    format!("veth{:08x}", rand::random::<u32>())
+    parent(device).parse().ok()
 }

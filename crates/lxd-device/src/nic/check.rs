@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use lxd_config::Table;
 use lxd_types::{Cidr, Config, ConfigExt, Device, Error, Flag, Result};
 
 use super::keys::BRIDGED;
@@ -24,52 +25,104 @@ pub(super) fn validate(device: &Device, level: Level, facts: &Facts) -> Result<(
         return Err(Error::bad_request("Invalid value for device option \"parent\": Required value"));
     };
     if network.is_none() {
-        lxd_network::check_interface(parent).map_err(|why| {
-            Error::bad_request(format!("Invalid value for device option \"parent\": {why}"))
-        })?;
+        interface("parent", parent)?;
     }
-    if let Some(mtu) = device.set("mtu") {
-        // Not a rule of the key: beside "network" the key itself is the mistake.
-        match mtu.parse::<u32>() {
-            Ok(68..=65535) => {}
-            _ => {
-                let text = format!("Invalid value for device option \"mtu\": Invalid MTU {mtu:?}");
-                return Err(Error::bad_request(text));
-            }
-        }
-    }
+    mtu(device)?;
     for family in ["ipv4", "ipv6"] {
-        let key = format!("{family}.address");
-        let Some(address) = device.set(&key) else { continue };
-        if address == "none" {
-            let text = format!("Cannot have {key} as none unless using security.{family}_filtering");
-            return Err(Error::bad_request(text));
-        }
-        match facts.networks.get(parent) {
-            Some(managed) => fixed_address(&key, address, parent, &managed.config)?,
-            None => {
-                let text = format!("Cannot use manually specified {key} when using unmanaged parent bridge");
-                return Err(Error::bad_request(text));
-            }
-        }
+        family_rules(device, family, parent, facts)?;
     }
+    works(&BRIDGED, device, level)
+}
+
+/// A profile may have properties that instances cannot have yet.
+pub(super) fn works(table: &Table, device: &Device, level: Level) -> Result<()> {
     match level {
         Level::Profile => Ok(()),
-        Level::Instance(_) => BRIDGED.check_works(device).map_err(Error::from),
+        Level::Instance(_) => table.check_works(device).map_err(Error::from),
     }
 }
 
-/// A fixed address must be one that the network's DHCP service can give.
-fn fixed_address(key: &str, address: &str, network: &str, config: &Config) -> Result<()> {
+/// Not a rule of the key: beside "network" the key itself is the mistake.
+pub(super) fn mtu(device: &Device) -> Result<()> {
+    let Some(mtu) = device.set("mtu") else { return Ok(()) };
+    match mtu.parse::<u32>() {
+        Ok(68..=65535) => Ok(()),
+        _ => {
+            let text = format!("Invalid value for device option \"mtu\": Invalid MTU {mtu:?}");
+            Err(Error::bad_request(text))
+        }
+    }
+}
+
+/// The parent of an interface that is made on top of one, or that is one: its own, or its network's. Which of the
+/// properties a network gives are refused beside it.
+pub(super) fn on_parent(device: &Device) -> Result<()> {
+    mtu(device)?;
+    if device.set("network").is_some() {
+        let given = ["nictype", "parent", "mtu", "vlan", "gvrp", "maas.subnet.ipv4", "maas.subnet.ipv6"];
+        return match given.iter().find(|key| device.set(key).is_some()) {
+            Some(key) => Err(Error::bad_request(format!(
+                "Cannot use {key:?} property in conjunction with \"network\" property"
+            ))),
+            None => Ok(()),
+        };
+    }
+    let Some(parent) = device.set("parent") else {
+        return Err(Error::bad_request("Invalid value for device option \"parent\": Required value"));
+    };
+    interface("parent", parent)
+}
+
+/// The name of an interface of the host.
+pub(super) fn interface(key: &str, name: &str) -> Result<()> {
+    lxd_network::check_interface(name)
+        .map_err(|why| Error::bad_request(format!("Invalid value for device option {key:?}: {why}")))
+}
+
+/// Rules of the address and the filter of a family.
+fn family_rules(device: &Device, family: &str, parent: &str, facts: &Facts) -> Result<()> {
     let refuse = |text: String| Err(Error::bad_request(text));
-    if key == "ipv4.address" && !config.flag("ipv4.dhcp", Flag::DefaultTrue) {
+    let key = format!("{family}.address");
+    let filters = device.flag(&format!("security.{family}_filtering"), Flag::DefaultFalse);
+    if filters && (device.set("vlan").is_some() || device.set("vlan.tagged").is_some()) {
+        return refuse("IP filtering cannot be used with VLAN filtering".to_owned());
+    }
+    let managed = facts.networks.get(parent);
+    match (device.set(&key), managed) {
+        (Some("none"), _) if filters => Ok(()),
+        (Some("none"), _) => {
+            refuse(format!("Cannot have {key} as none unless using security.{family}_filtering"))
+        }
+        (Some(address), Some(managed)) => fixed_address(&key, address, parent, &managed.config, filters),
+        (Some(address), None) if filters => match address.parse::<IpAddr>() {
+            Ok(parsed) if parsed.is_ipv4() == (family == "ipv4") => Ok(()),
+            _ => refuse(format!("Invalid value for device option {key:?}: Not an IP address {address:?}")),
+        },
+        (Some(_), None) => {
+            refuse(format!("Cannot use manually specified {key} when using unmanaged parent bridge"))
+        }
+        (None, None) if filters => {
+            let name = if family == "ipv4" { "IPv4" } else { "IPv6" };
+            refuse(format!(
+                "{name} filtering requires a manually specified {key} when using an unmanaged parent bridge"
+            ))
+        }
+        (None, _) => Ok(()),
+    }
+}
+
+/// A fixed address must be one that the network's DHCP service can give; behind a filter it may be another way that the
+/// instance learns it.
+fn fixed_address(key: &str, address: &str, network: &str, config: &Config, filters: bool) -> Result<()> {
+    let refuse = |text: String| Err(Error::bad_request(text));
+    if key == "ipv4.address" && !filters && !config.flag("ipv4.dhcp", Flag::DefaultTrue) {
         return refuse(format!(
             "Cannot specify \"ipv4.address\" when DHCP is disabled (unless using security.ipv4_filtering) on network {network:?}"
         ));
     }
     let stateful =
         config.flag("ipv6.dhcp", Flag::DefaultTrue) && config.flag("ipv6.dhcp.stateful", Flag::DefaultFalse);
-    if key == "ipv6.address" && !stateful {
+    if key == "ipv6.address" && !filters && !stateful {
         return refuse(format!(
             "Cannot specify \"ipv6.address\" when DHCP or \"ipv6.dhcp.stateful\" are disabled (unless using \
              security.ipv6_filtering) on network {network:?}"
@@ -148,7 +201,19 @@ mod tests {
                 &[("parent", "br0"), ("ipv4.address", "10.77.0.20")],
                 "Cannot use manually specified ipv4.address when using unmanaged parent bridge",
             ),
-            (&[net, ("security.mac_filtering", "true")], "not supported yet: security.mac_filtering"),
+            (&[net, ("security.mac_filtering", "true")], "ok"),
+            (&[net, ("security.ipv4_filtering", "true"), ("ipv4.address", "none")], "ok"),
+            (&[net, ("security.ipv6_filtering", "true"), ("ipv6.address", "fd77:1::5")], "ok"),
+            (
+                &[net, ("security.ipv4_filtering", "true"), ("vlan", "5")],
+                "IP filtering cannot be used with VLAN filtering",
+            ),
+            (
+                &[("parent", "br0"), ("security.ipv4_filtering", "true")],
+                "IPv4 filtering requires a manually specified ipv4.address when using an unmanaged parent bridge",
+            ),
+            (&[("parent", "br0"), ("security.ipv4_filtering", "true"), ("ipv4.address", "10.1.1.1")], "ok"),
+            (&[net, ("vlan", "5")], "not supported yet: vlan"),
         ];
         for (pairs, wanted) in cases {
             assert_eq!(text(pairs), *wanted, "{pairs:?}");

@@ -1,4 +1,4 @@
-//! Properties of interfaces.
+//! Properties of interfaces: one table per `nictype`.
 
 use lxd_config::{Key, Table, keys};
 use lxd_network::config::checks;
@@ -7,77 +7,205 @@ use lxd_types::{BitRate, Mac, ValueError};
 use crate::none::COMMON;
 
 /// All properties of interfaces with `nictype=bridged`.
-pub static BRIDGED: Table = Table::new("device: nic (bridged)", &[COMMON, PROPERTIES, LATER]);
+pub static BRIDGED: Table = Table::new(
+    "device: nic (bridged)",
+    &[COMMON, BASE, HOST, LIMITS, PARENT, MANAGED, ROUTES, BRIDGE, MAAS, LATER],
+);
+
+/// All properties of interfaces with `nictype=p2p`.
+pub static P2P: Table = Table::new("device: nic (p2p)", &[COMMON, BASE, HOST, LIMITS, ROUTES]);
+
+/// All properties of interfaces with `nictype=routed`.
+pub static ROUTED: Table =
+    Table::new("device: nic (routed)", &[COMMON, BASE, HOST, LIMITS, PARENT, VLAN, STATIC, ROUTED_ONLY]);
+
+/// All properties of interfaces with `nictype=macvlan`.
+pub static MACVLAN: Table = Table::new("device: nic (macvlan)", &[COMMON, BASE, PARENT, MANAGED, VLAN, MAAS]);
+
+/// All properties of interfaces with `nictype=physical`.
+pub static PHYSICAL: Table =
+    Table::new("device: nic (physical)", &[COMMON, BASE, PARENT, MANAGED, VLAN, MAAS]);
+
+/// All properties of interfaces with `nictype=ipvlan`.
+pub static IPVLAN: Table =
+    Table::new("device: nic (ipvlan)", &[COMMON, BASE, PARENT, VLAN, STATIC, IPVLAN_ONLY]);
 
 keys! {
-    /// Properties that work.
-    PROPERTIES = [
+    /// What every interface has.
+    BASE = [
         /// Kind of the interface; given by the network when `network` is set.
         NICTYPE: String = Key::new("nictype"),
-        /// The name of the bridge on the host (instead of network).
-        PARENT: String = Key::new("parent"),
-        /// The managed network to link the device to (instead of parent).
-        NETWORK: String = Key::new("network").since("instance_nic_network"),
         /// The name of the interface inside the instance.
         NAME: String = Key::new("name").check(lxd_network::check_interface),
         /// The MTU of the new interface; that of the parent when not set.
         MTU: String = Key::new("mtu"),
         /// The MAC address of the new interface; random when not set.
         HWADDR: Mac = Key::new("hwaddr").check(checks::mac),
-        /// The name of the interface on the host; random when not set.
-        HOST_NAME: String = Key::new("host_name").check(lxd_network::check_interface),
-        /// Limit in bit/s for traffic to the instance (various suffixes supported).
-        LIMITS_INGRESS: BitRate = Key::new("limits.ingress").live(),
-        /// Limit in bit/s for traffic from the instance (various suffixes supported).
-        LIMITS_EGRESS: BitRate = Key::new("limits.egress").live(),
-        /// Same as setting both limits.ingress and limits.egress.
-        LIMITS_MAX: BitRate = Key::new("limits.max").live(),
-        /// An IPv4 address to assign to the instance through DHCP.
-        IPV4_ADDRESS: String = Key::new("ipv4.address").live(),
-        /// An IPv6 address to assign to the instance through DHCP.
-        IPV6_ADDRESS: String = Key::new("ipv6.address").live(),
-        /// Prevent the NIC from communicating with other NICs in the network that have port isolation enabled.
-        PORT_ISOLATION: bool = Key::new("security.port_isolation").default("false").since("instance_nic_bridged_port_isolation"),
         /// Boot priority for virtual machines (higher boots first).
         BOOT_PRIORITY: u32 = Key::new("boot.priority").since("vm_boot_priority"),
     ]
 }
 
 keys! {
-    /// Properties of later versions.
-    LATER = [
+    /// What interfaces with an end on the host have.
+    HOST = [
+        /// The name of the interface on the host; random when not set.
+        HOST_NAME: String = Key::new("host_name").check(lxd_network::check_interface),
+    ]
+}
+
+keys! {
+    /// Limits of traffic.
+    LIMITS = [
+        /// Limit in bit/s for traffic to the instance (various suffixes supported).
+        LIMITS_INGRESS: BitRate = Key::new("limits.ingress").live(),
+        /// Limit in bit/s for traffic from the instance (various suffixes supported).
+        LIMITS_EGRESS: BitRate = Key::new("limits.egress").live(),
+        /// Same as setting both limits.ingress and limits.egress.
+        LIMITS_MAX: BitRate = Key::new("limits.max").live(),
+    ]
+}
+
+keys! {
+    /// Interfaces that belong to one of the host.
+    PARENT = [
+        /// The name of the interface on the host that it belongs to.
+        PARENT_NAME: String = Key::new("parent"),
+    ]
+}
+
+keys! {
+    /// Interfaces that may belong to a managed network.
+    MANAGED = [
+        /// The managed network to link the device to (instead of parent).
+        NETWORK: String = Key::new("network").since("instance_nic_network"),
+    ]
+}
+
+keys! {
+    /// Networks that the host routes to an interface.
+    ROUTES = [
         /// Comma-separated list of IPv4 static routes to add on the host to the NIC.
-        IPV4_ROUTES: String = Key::new("ipv4.routes").check(checks::ipv4_networks).live().not_yet().since("container_nic_routes"),
+        IPV4_ROUTES: String = Key::new("ipv4.routes").check(checks::ipv4_networks).live().since("container_nic_routes"),
         /// Comma-separated list of IPv6 static routes to add on the host to the NIC.
-        IPV6_ROUTES: String = Key::new("ipv6.routes").check(checks::ipv6_networks).live().not_yet().since("container_nic_routes"),
-        /// Comma-separated list of IPv4 static routes to route to the NIC and publish on the uplink network (BGP).
-        IPV4_EXTERNAL: String = Key::new("ipv4.routes.external").check(checks::ipv4_networks).live().not_yet(),
-        /// Comma-separated list of IPv6 static routes to route to the NIC and publish on the uplink network (BGP).
-        IPV6_EXTERNAL: String = Key::new("ipv6.routes.external").check(checks::ipv6_networks).live().not_yet(),
+        IPV6_ROUTES: String = Key::new("ipv6.routes").check(checks::ipv6_networks).live().since("container_nic_routes"),
+    ]
+}
+
+keys! {
+    /// What only ports of bridges have.
+    BRIDGE = [
+        /// An IPv4 address to assign to the instance through DHCP ("none" lets no IPv4 pass, with security.ipv4_filtering).
+        BRIDGED_IPV4: String = Key::new("ipv4.address").live(),
+        /// An IPv6 address to assign to the instance through DHCP ("none" lets no IPv6 pass, with security.ipv6_filtering).
+        BRIDGED_IPV6: String = Key::new("ipv6.address").live(),
+        /// Prevent the NIC from communicating with other NICs in the network that have port isolation enabled.
+        PORT_ISOLATION: bool = Key::new("security.port_isolation").default("false").since("instance_nic_bridged_port_isolation"),
         /// Prevent the instance from spoofing another's MAC address.
-        MAC_FILTERING: bool = Key::new("security.mac_filtering").default("false").live().not_yet().since("network"),
+        MAC_FILTERING: bool = Key::new("security.mac_filtering").default("false").live().since("network"),
         /// Prevent the instance from spoofing another's IPv4 address (enables mac_filtering).
-        IPV4_FILTERING: bool = Key::new("security.ipv4_filtering").default("false").live().not_yet().since("container_nic_ipfilter"),
+        IPV4_FILTERING: bool = Key::new("security.ipv4_filtering").default("false").live().since("container_nic_ipfilter"),
         /// Prevent the instance from spoofing another's IPv6 address (enables mac_filtering).
-        IPV6_FILTERING: bool = Key::new("security.ipv6_filtering").default("false").live().not_yet().since("container_nic_ipfilter"),
+        IPV6_FILTERING: bool = Key::new("security.ipv6_filtering").default("false").live().since("container_nic_ipfilter"),
+    ]
+}
+
+keys! {
+    /// Fixed addresses of interfaces that no DHCP service serves.
+    STATIC = [
+        /// Comma-separated list of IPv4 static addresses to add to the instance.
+        STATIC_IPV4: String = Key::new("ipv4.address").check(ipv4_list),
+        /// Comma-separated list of IPv6 static addresses to add to the instance.
+        STATIC_IPV6: String = Key::new("ipv6.address").check(ipv6_list),
+        /// Whether to add an automatic default IPv4 gateway, can be "auto" or "none".
+        IPV4_GATEWAY: String = Key::new("ipv4.gateway").default("auto").check(gateway),
+        /// Whether to add an automatic default IPv6 gateway, can be "auto" or "none".
+        IPV6_GATEWAY: String = Key::new("ipv6.gateway").default("auto").check(gateway),
+        /// Number of a routing table to add the IPv4 static routes to (in addition to the main one).
+        IPV4_TABLE: u32 = Key::new("ipv4.host_table"),
+        /// Number of a routing table to add the IPv6 static routes to (in addition to the main one).
+        IPV6_TABLE: u32 = Key::new("ipv6.host_table"),
+    ]
+}
+
+keys! {
+    /// What only routed interfaces have.
+    ROUTED_ONLY = [
+        /// The IPv4 address of the host's end.
+        IPV4_HOST: String = Key::new("ipv4.host_address").default("169.254.0.1").check(checks::ipv4),
+        /// The IPv6 address of the host's end.
+        IPV6_HOST: String = Key::new("ipv6.host_address").default("fe80::1").check(checks::ipv6),
+    ]
+}
+
+keys! {
+    /// What only ipvlan interfaces have.
+    IPVLAN_ONLY = [
+        /// The mode, "l3s" or "l2".
+        IPVLAN_MODE: String = Key::new("mode").default("l3s").one_of(&["l3s", "l2"]),
+    ]
+}
+
+keys! {
+    /// VLAN of the parent.
+    VLAN = [
+        /// The VLAN ID to attach to.
+        PARENT_VLAN: String = Key::new("vlan").check(vlan_id),
+        /// Register the VLAN using the GARP VLAN Registration Protocol.
+        GVRP: bool = Key::new("gvrp").default("false"),
+    ]
+}
+
+keys! {
+    /// Registration in MAAS.
+    MAAS = [
         /// MAAS IPv4 subnet to register the instance in.
         MAAS_V4: String = Key::new("maas.subnet.ipv4").not_yet().since("maas_network"),
         /// MAAS IPv6 subnet to register the instance in.
         MAAS_V6: String = Key::new("maas.subnet.ipv6").not_yet().since("maas_network"),
+    ]
+}
+
+keys! {
+    /// Properties of later versions.
+    LATER = [
+        /// Comma-separated list of IPv4 static routes to route to the NIC and publish on the uplink network (BGP).
+        IPV4_EXTERNAL: String = Key::new("ipv4.routes.external").check(checks::ipv4_networks).live().not_yet(),
+        /// Comma-separated list of IPv6 static routes to route to the NIC and publish on the uplink network (BGP).
+        IPV6_EXTERNAL: String = Key::new("ipv6.routes.external").check(checks::ipv6_networks).live().not_yet(),
         /// The VLAN ID to use for untagged traffic ("none" removes the port from the default VLAN).
-        VLAN: String = Key::new("vlan").check(vlan).not_yet().since("instance_nic_bridged_vlan"),
+        BRIDGED_VLAN: String = Key::new("vlan").check(vlan).not_yet().since("instance_nic_bridged_vlan"),
         /// Comma-separated list of VLAN IDs to join for tagged traffic.
-        VLAN_TAGGED: String = Key::new("vlan.tagged").check(vlans).not_yet().since("instance_nic_bridged_vlan"),
+        BRIDGED_TAGGED: String = Key::new("vlan.tagged").check(vlans).not_yet().since("instance_nic_bridged_vlan"),
     ]
 }
 
 fn vlan(value: &str) -> Result<(), ValueError> {
-    match (value, value.parse::<u16>()) {
-        ("none", _) | (_, Ok(1..=4094)) => Ok(()),
+    if value == "none" { Ok(()) } else { vlan_id(value) }
+}
+
+fn vlan_id(value: &str) -> Result<(), ValueError> {
+    match value.parse::<u16>() {
+        Ok(1..=4094) => Ok(()),
         _ => Err(ValueError(format!("Invalid VLAN ID {value:?}"))),
     }
 }
 
 fn vlans(value: &str) -> Result<(), ValueError> {
-    value.split(',').map(str::trim).try_for_each(vlan)
+    value.split(',').map(str::trim).try_for_each(vlan_id)
+}
+
+fn gateway(value: &str) -> Result<(), ValueError> {
+    match value {
+        "auto" | "none" => Ok(()),
+        other => Err(ValueError(format!("Invalid gateway {other:?}: must be \"auto\" or \"none\""))),
+    }
+}
+
+fn ipv4_list(value: &str) -> Result<(), ValueError> {
+    value.split(',').map(str::trim).try_for_each(checks::ipv4)
+}
+
+fn ipv6_list(value: &str) -> Result<(), ValueError> {
+    value.split(',').map(str::trim).try_for_each(checks::ipv6)
 }

@@ -1,9 +1,23 @@
 //! Type `nic` (manual 3.2.2): network interfaces. One file per `nictype`.
 
+mod addresses;
 mod bridged;
 mod check;
 mod keys;
 mod limits;
+mod macvlan;
+mod p2p;
+mod parent;
+mod physical;
+mod routed;
+mod routes;
+mod veth;
 
 pub use bridged::BridgedNic;
-pub use keys::BRIDGED;
+pub use keys::{BRIDGED, IPVLAN, MACVLAN, P2P, PHYSICAL, ROUTED};
+pub use limits::Limiter;
+pub use macvlan::{IpvlanNic, MacvlanNic};
+pub use p2p::P2pNic;
+pub use parent::name as parent_name;
+pub use physical::PhysicalNic;
+pub use routed::RoutedNic;

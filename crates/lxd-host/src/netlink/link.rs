@@ -267,6 +267,17 @@ impl Netlink {
         done.map_err(|e| failed(format!("Failed to set the isolation of interface {name:?}"), e))
     }
 
+    /// Lets a port of a bridge get back what it sent itself, after its addresses were translated.
+    ///
+    /// # Errors
+    /// There is no such interface, it is no port of a bridge, or the kernel refuses.
+    pub async fn set_hairpin(&self, name: &str, on: bool) -> Result<()> {
+        let index = self.require(name).await?.index;
+        let message = LinkBridgePort::new(index).hairpin(on).build();
+        let done = self.handle.link().set_port(message).execute().await;
+        done.map_err(|e| failed(format!("Failed to set the hairpin mode of interface {name:?}"), e))
+    }
+
     /// Moves an interface into another namespace, where it gets another name.
     ///
     /// # Errors

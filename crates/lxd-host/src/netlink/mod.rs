@@ -5,6 +5,7 @@
 
 mod address;
 mod link;
+mod make;
 mod route;
 
 use std::io;
@@ -15,7 +16,8 @@ use lxd_types::error::{Classify, Kind};
 
 pub use address::{Address, Scope};
 pub use link::{BridgeInfo, Link, NewBridge, NewVeth, Stats};
-pub use route::{Route, RouteSpec};
+pub use make::NewOnParent;
+pub use route::{Route, RouteOwner, RouteSpec};
 
 /// Why a request to the kernel's network configuration failed.
 #[derive(Debug, thiserror::Error)]

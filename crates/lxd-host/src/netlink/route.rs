@@ -1,10 +1,11 @@
-//! Routes of the main table.
+//! Routes, and addresses that the host answers for.
 
 use std::net::IpAddr;
 
 use lxd_types::Cidr;
 use rtnetlink::RouteMessageBuilder;
 use rtnetlink::packet_route::AddressFamily;
+use rtnetlink::packet_route::neighbour::NeighbourFlags;
 use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
@@ -33,6 +34,26 @@ pub struct RouteSpec<'a> {
     pub destination: Cidr,
     /// Interface, by name.
     pub interface: &'a str,
+    /// Whose route it is: the kernel keeps that with it.
+    pub owner: RouteOwner,
+    /// Number of the routing table; the main one when not given.
+    pub table: Option<u32>,
+}
+
+impl<'a> RouteSpec<'a> {
+    /// A route of this owner in the main table.
+    pub fn new(destination: Cidr, interface: &'a str, owner: RouteOwner) -> Self {
+        Self { destination, interface, owner, table: None }
+    }
+}
+
+/// Whose a route is, so that one who makes order among his own does not touch the others'.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RouteOwner {
+    /// A network's (protocol `static`).
+    Network,
+    /// An instance's interface's (protocol `boot`, as `ip route add` makes them).
+    Instance,
 }
 
 impl Netlink {
@@ -77,17 +98,84 @@ impl Netlink {
     async fn message(&self, route: &RouteSpec<'_>) -> Result<RouteMessage> {
         let index = self.require(route.interface).await?.index;
         let (network, prefix) = (route.destination.subnet().address(), route.destination.prefix());
+        let protocol = match route.owner {
+            RouteOwner::Network => RouteProtocol::Static,
+            RouteOwner::Instance => RouteProtocol::Boot,
+        };
+        let table = route.table.unwrap_or(u32::from(RouteHeader::RT_TABLE_MAIN));
         Ok(match network {
             IpAddr::V4(network) => RouteMessageBuilder::<std::net::Ipv4Addr>::new()
                 .destination_prefix(network, prefix)
                 .output_interface(index)
                 .scope(RouteScope::Link)
+                .protocol(protocol)
+                .table_id(table)
                 .build(),
             IpAddr::V6(network) => RouteMessageBuilder::<std::net::Ipv6Addr>::new()
                 .destination_prefix(network, prefix)
                 .output_interface(index)
+                .protocol(protocol)
+                .table_id(table)
                 .build(),
         })
+    }
+
+    /// Makes a gateway on an interface the default route of its family; success when it is there already. The gateway
+    /// need not be in a network of the interface.
+    ///
+    /// # Errors
+    /// There is no such interface, or the kernel refuses.
+    pub async fn add_gateway(&self, interface: &str, gateway: IpAddr) -> Result<()> {
+        let index = self.require(interface).await?.index;
+        let message = match gateway {
+            IpAddr::V4(gateway) => RouteMessageBuilder::<std::net::Ipv4Addr>::new()
+                .output_interface(index)
+                .gateway(gateway)
+                .protocol(RouteProtocol::Boot)
+                .onlink()
+                .build(),
+            IpAddr::V6(gateway) => RouteMessageBuilder::<std::net::Ipv6Addr>::new()
+                .output_interface(index)
+                .gateway(gateway)
+                .protocol(RouteProtocol::Boot)
+                .onlink()
+                .build(),
+        };
+        let done = self.handle.route().add(message).execute().await;
+        match done.map_err(|e| failed(format!("Failed to add default route by {gateway}"), e)) {
+            Err(error) if error.errno() == Some(libc::EEXIST) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Answers for an address on an interface (proxy ARP, proxy NDP); success when it does already.
+    ///
+    /// # Errors
+    /// There is no such interface, or the kernel refuses.
+    pub async fn add_neighbour_proxy(&self, interface: &str, address: IpAddr) -> Result<()> {
+        let index = self.require(interface).await?.index;
+        let request = self.handle.neighbours().add(index, address).flags(NeighbourFlags::Proxy);
+        let done = request.execute().await;
+        match done.map_err(|e| failed(format!("Failed to answer for {address} on {interface:?}"), e)) {
+            Err(error) if error.errno() == Some(libc::EEXIST) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Answers for an address no longer; success when it did not, or the interface is gone.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub async fn delete_neighbour_proxy(&self, interface: &str, address: IpAddr) -> Result<()> {
+        let Some(link) = self.link(interface).await? else { return Ok(()) };
+        let mut request = self.handle.neighbours().add(link.index, address).flags(NeighbourFlags::Proxy);
+        let message = request.message_mut().clone();
+        let done = self.handle.neighbours().del(message).execute().await;
+        let done = done.map_err(|e| failed(format!("Failed to stop answering for {address}"), e));
+        match done {
+            Err(error) if error.errno() == Some(libc::ENOENT) => Ok(()),
+            other => gone_is_fine(other),
+        }
     }
 }
 

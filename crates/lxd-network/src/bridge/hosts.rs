@@ -1,12 +1,13 @@
 //! Static entries of the DHCP service: one file per interface of an instance, in the directory that dnsmasq reads.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use lxd_types::names::{DeviceName, InstanceName, ProjectName};
-use lxd_types::{Cidr, Mac};
+use lxd_types::{Cidr, Error, Mac, Result};
 use sha2::{Digest, Sha256};
 
-use super::spec::{BridgeSpec, DnsMode};
+use super::spec::{BridgeSpec, DnsMode, Ipv4};
 
 /// An interface of an instance on a managed bridge.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -23,6 +24,10 @@ pub struct StaticHost {
     pub ipv4: Option<Ipv4Addr>,
     /// Its fixed IPv6 address.
     pub ipv6: Option<Ipv6Addr>,
+    /// An IPv4 address is to be fixed even when none is given: its traffic is filtered by it.
+    pub fix_ipv4: bool,
+    /// The same for IPv6.
+    pub fix_ipv6: bool,
 }
 
 impl StaticHost {
@@ -57,6 +62,79 @@ impl StaticHost {
     }
 }
 
+/// The addresses that the text of an entry fixes.
+pub fn addresses_of(line: &str) -> (Option<Ipv4Addr>, Option<Ipv6Addr>) {
+    let mut found = (None, None);
+    for field in line.trim().split(',') {
+        if let Ok(address) = field.parse() {
+            found.0 = Some(address);
+        } else if let Some(address) = field.strip_prefix('[').and_then(|f| f.strip_suffix(']')?.parse().ok())
+        {
+            found.1 = Some(address);
+        }
+    }
+    found
+}
+
+/// Chooses the addresses that are to be fixed and are not given: what was fixed before, else one that nobody has. The
+/// choice depends on the hardware address only, so that it is the same again when nothing was kept.
+///
+/// # Errors
+/// The network gives no addresses of the kind, or none is free.
+pub fn fix(
+    mut host: StaticHost,
+    spec: &BridgeSpec,
+    kept: (Option<Ipv4Addr>, Option<Ipv6Addr>),
+    taken: &HashSet<IpAddr>,
+) -> Result<StaticHost> {
+    if host.fix_ipv4 && host.ipv4.is_none() {
+        let ipv4 = spec.ipv4.as_ref().filter(|ipv4| ipv4.family.dhcp).ok_or_else(|| needs("ipv4", spec))?;
+        let kept = kept.0.filter(|kept| ipv4.cidr.contains(*kept) && !taken.contains(&(*kept).into()));
+        host.ipv4 = Some(kept.map_or_else(|| free_ipv4(ipv4, host.mac, taken), Ok)?);
+    }
+    if host.fix_ipv6 && host.ipv6.is_none() {
+        let ipv6 = spec.ipv6.as_ref().filter(|ipv6| ipv6.cidr.prefix() == 64);
+        let ipv6 = ipv6.ok_or_else(|| needs("ipv6", spec))?;
+        host.ipv6 = Some(host.mac.eui64(ipv6.cidr.network()));
+    }
+    Ok(host)
+}
+
+fn needs(family: &str, spec: &BridgeSpec) -> Error {
+    Error::bad_request(format!(
+        "security.{family}_filtering needs {family}.address to be set: network {:?} does not give addresses",
+        spec.name.as_str()
+    ))
+}
+
+/// The first free address of the ranges, beginning at one that the hardware address decides.
+fn free_ipv4(ipv4: &Ipv4, mac: Mac, taken: &HashSet<IpAddr>) -> Result<Ipv4Addr> {
+    let all = (u32::from(ipv4.cidr.network()) + 1, u32::from(ipv4.cidr.last()).saturating_sub(1));
+    let ranges: Vec<(u32, u32)> = match ipv4.family.ranges.as_slice() {
+        [] => vec![all],
+        ranges => ranges.iter().map(|(first, last)| (u32::from(*first), u32::from(*last))).collect(),
+    };
+    let size = |(first, last): &(u32, u32)| u64::from(last.saturating_sub(*first)) + 1;
+    let total: u64 = ranges.iter().map(size).sum();
+    let hash = Sha256::digest(mac.bytes());
+    let begin = u64::from(u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]])) % total.max(1);
+    let address = |offset: u64| {
+        let mut rest = offset % total;
+        for range in &ranges {
+            if rest < size(range) {
+                return range.0.checked_add(u32::try_from(rest).ok()?).map(Ipv4Addr::from);
+            }
+            rest -= size(range);
+        }
+        None
+    };
+    let own = ipv4.cidr.address();
+    (0..total.min(1 << 16))
+        .filter_map(|step| address(begin + step))
+        .find(|address| *address != own && !taken.contains(&(*address).into()))
+        .ok_or_else(|| Error::unavailable("The network has no free address for a filtered interface"))
+}
+
 /// The name of an entry's file. Names of devices may hold slashes, and names together may be too long for a file.
 pub fn file_name(project: &ProjectName, instance: &InstanceName, device: &DeviceName) -> String {
     let device = device.as_str().replace('%', "%25").replace('/', "%2f");
@@ -84,7 +162,33 @@ mod tests {
             mac: "00:16:3e:95:4a:a5".parse().unwrap(),
             ipv4: None,
             ipv6: None,
+            fix_ipv4: false,
+            fix_ipv6: false,
         }
+    }
+
+    #[test]
+    fn filtered_interfaces_get_an_address_for_good() {
+        let net = spec(&[
+            ("ipv4.address", "10.77.0.1/24"),
+            ("ipv4.dhcp.ranges", "10.77.0.2-10.77.0.3,10.77.0.9-10.77.0.9"),
+            ("ipv6.address", "fd77:1::1/64"),
+        ]);
+        let wanted = StaticHost { fix_ipv4: true, fix_ipv6: true, ..host() };
+        let mut taken = HashSet::new();
+        let mut found = Vec::new();
+        for _ in 0..3 {
+            let fixed = fix(wanted.clone(), &net, (None, None), &taken).unwrap();
+            assert_eq!(fixed.ipv6, Some("fd77:1::216:3eff:fe95:4aa5".parse().unwrap()));
+            found.extend(fixed.ipv4);
+            taken.extend(fixed.ipv4.map(IpAddr::from));
+        }
+        found.sort();
+        assert_eq!(found, ["10.77.0.2", "10.77.0.3", "10.77.0.9"].map(|a| a.parse::<Ipv4Addr>().unwrap()));
+        assert!(fix(wanted.clone(), &net, (None, None), &taken).is_err(), "none is left");
+        let kept = addresses_of("00:16:3e:95:4a:a5,10.77.0.200,[fd77:1::5],c1\n");
+        assert_eq!(fix(wanted.clone(), &net, kept, &taken).unwrap().ipv4, kept.0);
+        assert!(fix(wanted, &spec(&[("ipv4.address", "none")]), kept, &taken).is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The interface of a bridge: made, changed and given its addresses and routes.
 
-use lxd_host::netlink::{Netlink, NewBridge, RouteSpec, Scope};
+use lxd_host::netlink::{Netlink, NewBridge, RouteOwner, RouteSpec, Scope};
 use lxd_host::sysctl;
 use lxd_types::error::Context;
 use lxd_types::{Cidr, Error, Result};
@@ -103,10 +103,10 @@ async fn routes(netlink: &Netlink, spec: &BridgeSpec) -> Result<()> {
         .map(|route| route.destination)
         .collect();
     for destination in there.iter().copied().filter(|route| !wanted.contains(route)) {
-        netlink.delete_route(&RouteSpec { destination, interface }).await?;
+        netlink.delete_route(&RouteSpec::new(destination, interface, RouteOwner::Network)).await?;
     }
     for destination in wanted.into_iter().filter(|route| !there.contains(route)) {
-        netlink.add_route(&RouteSpec { destination, interface }).await?;
+        netlink.add_route(&RouteSpec::new(destination, interface, RouteOwner::Network)).await?;
     }
     Ok(())
 }

@@ -12,7 +12,8 @@ mod link;
 mod service;
 pub mod spec;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -162,17 +163,19 @@ impl Bridges {
         self.start(spec, hosts).await
     }
 
-    /// Adds or changes the static entry of an instance's interface.
+    /// Adds or changes the static entry of an instance's interface; answers it with the addresses that were chosen.
     ///
     /// # Errors
-    /// The file cannot be written.
-    pub async fn set_host(&self, name: &NetworkName, host: &StaticHost) -> Result<()> {
+    /// The file cannot be written, or there is no address to choose.
+    pub async fn set_host(&self, name: &NetworkName, host: &StaticHost) -> Result<StaticHost> {
         let state = self.state(name);
         let state = state.lock().await;
-        let Some(spec) = &state.spec else { return Ok(()) };
+        let Some(spec) = &state.spec else { return Ok(host.clone()) };
         if !spec.has_service() {
-            return Ok(());
+            return Ok(host.clone());
         }
+        let mut fixed = self.fixed(spec, vec![host.clone()]).await?;
+        let host = fixed.pop().unwrap_or_else(|| host.clone());
         let (file, line, gid) = (host.file_name(), host.line(spec), self.account()?.gid);
         let directory = self.directory(name).join(dnsmasq::HOSTS);
         let changed = blocking(move || match line {
@@ -182,7 +185,32 @@ impl Bridges {
         if changed.await.context("Failed to write a static DHCP entry")? {
             state.service.iter().for_each(Running::reload);
         }
-        Ok(())
+        Ok(host)
+    }
+
+    /// The hosts with the addresses that are to be fixed and are not given.
+    async fn fixed(&self, spec: &BridgeSpec, hosts: Vec<StaticHost>) -> Result<Vec<StaticHost>> {
+        let open =
+            |host: &StaticHost| host.fix_ipv4 && host.ipv4.is_none() || host.fix_ipv6 && host.ipv6.is_none();
+        if !hosts.iter().any(open) {
+            return Ok(hosts);
+        }
+        let directory = self.directory(&spec.name).join(dnsmasq::HOSTS);
+        let files = blocking(move || service::read_hosts(&directory)).await;
+        let files = files.context("Failed to read the static DHCP entries")?;
+        let leases = self.leases(&spec.name).await?;
+        let mut given: Vec<StaticHost> = Vec::new();
+        for host in hosts {
+            let others = files.iter().filter(|(file, _)| *file != host.file_name());
+            let mut taken: HashSet<IpAddr> = others.flat_map(|(_, found)| both(*found)).collect();
+            taken.extend(given.iter().flat_map(|other| both((other.ipv4, other.ipv6))));
+            taken
+                .extend(leases.iter().filter(|lease| lease.mac != Some(host.mac)).map(|lease| lease.address));
+            let kept = files.iter().find(|(file, _)| *file == host.file_name());
+            let kept = kept.map_or((None, None), |(_, found)| *found);
+            given.push(hosts::fix(host, spec, kept, &taken)?);
+        }
+        Ok(given)
     }
 
     /// Removes a static entry by the name of its file ([`hosts::file_name`]); success when it is gone already.
@@ -260,6 +288,7 @@ impl Bridges {
         let account = self.account()?;
         let args = dnsmasq::arguments(spec, &directory, &account);
         let wanted = Wanted { directory, args, raw: spec.raw_dnsmasq.clone() };
+        let hosts = self.fixed(spec, hosts.to_vec()).await?;
         let lines = hosts.iter().filter_map(|host| Some((host.file_name(), host.line(spec)?)));
         let lines = if spec.has_service() { lines.collect() } else { Vec::new() };
         let changed = service::write_files(wanted.clone(), lines, account.gid).await?;
@@ -331,6 +360,10 @@ impl Bridges {
             }
         })
     }
+}
+
+fn both((ipv4, ipv6): (Option<Ipv4Addr>, Option<Ipv6Addr>)) -> impl Iterator<Item = IpAddr> {
+    ipv4.map(IpAddr::from).into_iter().chain(ipv6.map(IpAddr::from))
 }
 
 fn remove_host(dir: &Dir, file: &str) -> std::io::Result<bool> {

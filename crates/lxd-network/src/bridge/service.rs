@@ -186,12 +186,9 @@ fn is_dnsmasq(pid: i32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim_end() == "dnsmasq")
 }
 
-/// When a process started, in ticks since boot; with its number it names a process for good.
+/// When a process started; with its number it names a process for good.
 fn start_time(pid: i32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name of the program stands in brackets and may hold anything; the 20th field behind it is wanted.
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(19)?.parse().ok()
+    process::start_time(pid).ok()
 }
 
 fn fingerprint(text: &str) -> String {
@@ -249,6 +246,23 @@ fn write_hosts(dir: &Dir, hosts: &[(String, String)], gid: u32) -> std::io::Resu
     }
     Ok(changed)
 }
+
+/// The addresses that stand in the entries of a directory, by the name of the file; none when it is not there yet.
+pub(super) fn read_hosts(directory: &std::path::Path) -> std::io::Result<Vec<Entry>> {
+    let dir = match Dir::open(directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        dir => dir?,
+    };
+    let mut found = Vec::new();
+    for entry in dir.read_dir(".")? {
+        let Some(name) = entry.name.to_str() else { continue };
+        found.push((name.to_owned(), super::hosts::addresses_of(&dir.read_text(name, 4096)?)));
+    }
+    Ok(found)
+}
+
+/// The name of an entry's file and its addresses.
+pub(super) type Entry = (String, (Option<std::net::Ipv4Addr>, Option<std::net::Ipv6Addr>));
 
 /// Writes one entry unless it stands there already.
 pub(super) fn write_host(dir: &Dir, name: &str, line: &str, gid: u32) -> std::io::Result<bool> {

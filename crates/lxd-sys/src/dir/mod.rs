@@ -224,6 +224,22 @@ impl Dir {
         Ok(rustix::fs::renameat_with(&one_parent, one_name, &other_parent, other_name, flags)?)
     }
 
+    /// Makes a device node that nobody but the owner may use yet.
+    ///
+    /// # Errors
+    /// As `mknodat`.
+    pub fn make_node(
+        &self,
+        name: impl AsRef<Path>,
+        block: bool,
+        (major, minor): (u32, u32),
+    ) -> io::Result<()> {
+        use rustix::fs::{FileType, Mode, makedev, mknodat};
+        let (parent, name) = self.parent(name.as_ref())?;
+        let kind = if block { FileType::BlockDevice } else { FileType::CharacterDevice };
+        Ok(mknodat(&parent, name, kind, Mode::RUSR | Mode::WUSR, makedev(major, minor))?)
+    }
+
     /// Removes a file, symbolic link, device node, socket (not a directory).
     ///
     /// # Errors

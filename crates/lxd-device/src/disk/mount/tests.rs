@@ -13,6 +13,9 @@ fn context(devices_dir: PathBuf, idmap: IdMap) -> Context {
         devices_dir,
         idmap,
         config: Default::default(),
+        siblings: lxd_types::Devices::new(),
+        network: None,
+        shares_parent: false,
     }
 }
 
