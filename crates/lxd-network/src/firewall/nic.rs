@@ -134,7 +134,7 @@ fn target_is_in(network: &Cidr) -> String {
     };
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let prefix = network.prefix();
-    if prefix > 0 && prefix % 8 == 0 {
+    if prefix > 0 && prefix.is_multiple_of(8) {
         return format!("@nh,384,{prefix} 0x{}", hex(&bytes[..usize::from(prefix / 8)]));
     }
     let mask = u128::MAX.checked_shl(u32::from(128 - prefix)).unwrap_or(0).to_be_bytes();
