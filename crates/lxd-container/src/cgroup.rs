@@ -43,6 +43,15 @@ impl Hierarchies {
         found
     }
 
+    /// Whether a controller can be used, in either version.
+    pub fn has(&self, controller: &str) -> bool {
+        let listed = |root: &PathBuf| {
+            read(&root.join("cgroup.controllers"))
+                .is_some_and(|text| text.split_whitespace().any(|word| word == controller))
+        };
+        self.v1.contains_key(controller) || self.v2.as_ref().is_some_and(listed)
+    }
+
     /// The cgroups of a running container.
     pub fn of(&self, running: &Running) -> Cgroups {
         let text = std::fs::read_to_string(format!("/proc/{}/cgroup", running.init())).unwrap_or_default();
@@ -199,6 +208,7 @@ mod tests {
 31 29 0:28 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw
 ";
         let hierarchies = Hierarchies::parse(mounts);
+        assert!(hierarchies.has("cpuacct") && !hierarchies.has("no-such-controller"));
         let text =
             "2:cpu,cpuacct:/lxc.payload.c1-1/init.scope\n0::/lxc.payload.c1/x\n3:memory:/lxc.payload.c1\n";
         let cgroups = hierarchies.resolve(text, "c1");

@@ -134,6 +134,11 @@ impl Containers {
         self.cgroups.of(running)
     }
 
+    /// Whether this host has a cgroup controller, in either version.
+    pub fn has_controller(&self, name: &str) -> bool {
+        self.cgroups.has(name)
+    }
+
     /// Whether a running container is frozen; read from its cgroup, without asking the monitor.
     pub fn frozen(&self, running: &Running) -> bool {
         self.cgroups.of(running).frozen()

@@ -27,6 +27,7 @@ pub async fn changed(core: &SharedCore, old: &Model, new: &Model) -> Result<()> 
     }
     let cgroups = core.containers()?.cgroups(&entry.running);
     for limit in changes {
+        limit.require(core.containers()?)?;
         let what = limit.controller;
         cgroups
             .write(limit.controller, limit.v1, limit.v2, &limit.value)

@@ -112,11 +112,15 @@ pub fn plan(ids: &HostIds, config: &Config, taken: &[(u32, u32)]) -> Result<(IdM
         }
         (0, ids.map(first, size)?)
     };
-    let map = match config.set("raw.idmap") {
-        Some(raw) => map.overlay(&raw.parse::<RawIdMap>()?)?,
-        None => map,
-    };
-    Ok((map, base))
+    Ok((with_raw(map, config)?, base))
+}
+
+/// A map with the ids that `raw.idmap` puts in other places.
+fn with_raw(map: IdMap, config: &Config) -> Result<IdMap> {
+    match config.set("raw.idmap") {
+        Some(raw) => Ok(map.overlay(&raw.parse::<RawIdMap>()?)?),
+        None => Ok(map),
+    }
 }
 
 /// The lowest base above the shared range at which nobody else's range lies.
@@ -172,6 +176,8 @@ pub fn assign(tx: &Tx<'_>, own: &mut Config, config: &Config, ids: &Result<HostI
             && config.value("security.idmap.size").parse().unwrap_or(POSIX_RANGE) == size
             && !taken.iter().any(|(b, s)| *b < base + size && base < b + s)
         {
+            // `raw.idmap` may have changed.
+            record(own, &with_raw(ids.map(base, size)?, config)?, base);
             return Ok(());
         }
     }
@@ -209,6 +215,20 @@ mod tests {
         assert_eq!(plan(&IDS, &isolated, &[]).unwrap().1, 165_536);
         assert_eq!(plan(&IDS, &isolated, &[(165_536, 65_536)]).unwrap().1, 231_072);
         assert!(plan(&IDS, &config(&[("security.privileged", "true")]), &[]).unwrap().0.is_empty());
+    }
+
+    #[test]
+    fn raw_ids_take_the_place_of_others() {
+        let raw = config(&[("security.idmap.isolated", "true"), ("raw.idmap", "both 1000 50")]);
+        let (map, base) = plan(&IDS, &raw, &[]).unwrap();
+        assert_eq!(
+            (map.to_host(IdKind::Uid, 50), map.to_host(IdKind::Uid, 51)),
+            (Some(1000), Some(base + 51))
+        );
+        let mut own = Config::new();
+        record(&mut own, &map, base);
+        assert_eq!(occupied(&own), Some((base, POSIX_RANGE)));
+        assert_eq!(with_raw(IDS.map(base, POSIX_RANGE).unwrap(), &raw).unwrap(), map);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! `limits.*` as cgroup files. Pure, but for the facts of the host.
 
-use lxd_container::{CgroupItem, CgroupVersion};
+use lxd_container::{CgroupItem, CgroupVersion, Containers};
 use lxd_instance::keys::{LIMITS_CPU, LIMITS_MEMORY, LIMITS_PROCESSES};
-use lxd_types::{Config, CpuLimit, CpuSet, Result};
+use lxd_types::{Config, CpuLimit, CpuSet, Error, Result};
 
 /// What limits are measured against.
 #[derive(Clone, Debug)]
@@ -39,6 +39,25 @@ pub struct Limit {
 }
 
 impl Limit {
+    /// Refuses a limit for which this host has no controller.
+    ///
+    /// # Errors
+    /// A text that names the key and the controller.
+    pub fn require(&self, containers: &Containers) -> Result<()> {
+        if containers.has_controller(self.controller) {
+            return Ok(());
+        }
+        let key = match self.controller {
+            "memory" => "limits.memory",
+            "cpuset" => "limits.cpu",
+            "pids" => "limits.processes",
+            other => other,
+        };
+        let text =
+            format!("{key} needs the cgroup controller {:?}, which this host does not have", self.controller);
+        Err(Error::bad_request(text))
+    }
+
     /// As entries of the container's configuration.
     pub fn items(&self) -> [CgroupItem; 2] {
         let item =

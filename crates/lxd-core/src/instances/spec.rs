@@ -32,6 +32,7 @@ pub fn container_spec(
     let architecture = Architecture::from_id(model.row.architecture).map_or("", Architecture::name);
     let mut cgroup = Vec::new();
     for limit in limits(config, &HostSize::of_this_host())? {
+        limit.require(core.containers()?)?;
         cgroup.extend(limit.items());
     }
     if idmap.is_empty() {
