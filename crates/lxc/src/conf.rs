@@ -110,7 +110,11 @@ impl Conf {
                 file.aliases.entry(name).or_insert(target);
             }
         }
-        file.remotes.extend(fixed_remotes());
+        // The address of a built-in remote is fixed, the project that the user chose there is not.
+        for (name, fixed) in fixed_remotes() {
+            let project = file.remotes.remove(&name).map(|own| own.project).unwrap_or_default();
+            file.remotes.insert(name, Remote { project, ..fixed });
+        }
         if file.default_remote.is_empty() {
             file.default_remote = "local".into();
         }

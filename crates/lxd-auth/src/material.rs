@@ -51,6 +51,13 @@ impl Material {
     }
 }
 
+/// From when to when a certificate (DER) is valid, in seconds since 1970.
+pub fn validity(der: &[u8]) -> Option<(i64, i64)> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let validity = certificate.validity();
+    Some((validity.not_before.timestamp(), validity.not_after.timestamp()))
+}
+
 fn invalid(reason: &str) -> Error {
     Error::bad_request(format!("Invalid certificate material: {reason}"))
 }

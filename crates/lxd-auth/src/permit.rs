@@ -23,6 +23,12 @@ impl Permit {
         Self { project, caller }
     }
 
+    /// The same right in the project that owns what is inherited there.
+    #[must_use]
+    pub fn in_project(&self, project: ProjectName) -> Self {
+        Self { project, caller: self.caller.clone() }
+    }
+
     /// The project.
     pub fn project(&self) -> &ProjectName {
         &self.project

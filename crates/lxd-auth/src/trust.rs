@@ -10,6 +10,18 @@ pub struct Trusted {
     pub projects: Option<Vec<String>>,
 }
 
+impl Trusted {
+    /// True when `new` allows all that this does.
+    fn is_within(&self, new: Option<&Self>) -> bool {
+        match (&self.projects, new.map(|new| &new.projects)) {
+            (_, None) => false,
+            (_, Some(None)) => true,
+            (None, Some(Some(_))) => false,
+            (Some(old), Some(Some(new))) => old.iter().all(|project| new.contains(project)),
+        }
+    }
+}
+
 /// Trusted client certificates by fingerprint. Cheap to look at.
 #[derive(Default)]
 pub struct TrustStore {
@@ -18,14 +30,40 @@ pub struct TrustStore {
 }
 
 impl TrustStore {
-    /// Replaces what is known.
-    pub fn replace(&self, known: HashMap<String, Trusted>) {
-        *self.known.write().expect("no panic happens while the lock is held") = Arc::new(known);
+    /// Replaces what is known; the fingerprints that are trusted less than before.
+    pub fn replace(&self, known: HashMap<String, Trusted>) -> Vec<String> {
+        let mut present = self.known.write().expect("no panic happens while the lock is held");
+        let old = std::mem::replace(&mut *present, Arc::new(known));
+        let less = |(fingerprint, old): &(&String, &Trusted)| !old.is_within(present.get(*fingerprint));
+        old.iter().filter(less).map(|(fingerprint, _)| fingerprint.clone()).collect()
     }
 
     /// What is known of a fingerprint (64 hexadecimal digits).
     pub fn find(&self, fingerprint: &str) -> Option<Trusted> {
         let known = self.known.read().expect("no panic happens while the lock is held").clone();
         known.get(fingerprint).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_lost_trust() {
+        let limited = |projects: &[&str]| Trusted {
+            projects: Some(projects.iter().map(|name| (*name).to_owned()).collect()),
+        };
+        let full = Trusted { projects: None };
+        let store = TrustStore::default();
+        let set = |pairs: &[(&str, &Trusted)]| {
+            let all = pairs.iter().map(|(name, trusted)| ((*name).to_owned(), (*trusted).clone()));
+            let mut lost = store.replace(all.collect());
+            lost.sort();
+            lost
+        };
+        assert!(set(&[("a", &full), ("b", &limited(&["x", "y"])), ("c", &limited(&["x"]))]).is_empty());
+        assert_eq!(set(&[("a", &limited(&["x"])), ("b", &limited(&["x"])), ("c", &full)]), ["a", "b"]);
+        assert_eq!(set(&[("a", &full)]), ["b", "c"]);
     }
 }

@@ -205,25 +205,26 @@ impl Client {
     ///
     /// # Errors
     /// No connection, or a broken one.
-    pub async fn raw(&self, mut call: Call) -> Result<Reply> {
+    pub async fn raw(&self, call: Call) -> Result<Reply> {
+        // Taken apart: a body must not be borrowed while something is waited for.
+        let Call { method, path, headers, body, replay } = call;
+        let head = Head { method, path, headers };
         let kept = self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(mut sender) = kept
-            && let Some(again) = call.replay.clone()
+            && let Some(again) = replay
             && sender.ready().await.is_ok()
         {
-            let body = std::mem::replace(&mut call.body, memory(again));
-            if let Ok(reply) = self.exchange(sender, &call, body).await {
+            if let Ok(reply) = self.exchange(sender, &head, memory(again)).await {
                 return Ok(reply);
             }
             // The server had closed the idle connection: once more on a new one.
         }
         let sender = self.connect().await?;
-        let body = std::mem::replace(&mut call.body, memory(bytes::Bytes::new()));
-        self.exchange(sender, &call, body).await.map_err(|error| {
+        self.exchange(sender, &head, body).await.map_err(|error| {
             Error::Protocol(format!(
                 "{} {:?}: {error}",
-                go_method(call.method.as_str()),
-                self.url(&call.path)
+                go_method(head.method.as_str()),
+                self.url(&head.path)
             ))
         })
     }
@@ -231,13 +232,13 @@ impl Client {
     async fn exchange(
         &self,
         mut sender: SendRequest<Body>,
-        call: &Call,
+        head: &Head,
         body: Body,
     ) -> Result<Reply, hyper::Error> {
         let mut request = Request::new(body);
-        *request.method_mut() = call.method.clone();
-        *request.uri_mut() = self.path(&call.path).parse().unwrap_or_default();
-        *request.headers_mut() = call.headers.clone();
+        *request.method_mut() = head.method.clone();
+        *request.uri_mut() = self.path(&head.path).parse().unwrap_or_default();
+        *request.headers_mut() = head.headers.clone();
         let host = HeaderValue::from_str(&self.shared.address.authority());
         request.headers_mut().insert(HOST, host.unwrap_or(HeaderValue::from_static("unix.socket")));
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static("LXD 4.18"));
@@ -287,6 +288,13 @@ impl Client {
     pub fn url(&self, path: &str) -> String {
         format!("{}{}", self.shared.address.base_url(), self.path(path))
     }
+}
+
+/// A request without its body.
+struct Head {
+    method: http::Method,
+    path: String,
+    headers: HeaderMap,
 }
 
 /// The reference answers an empty list with `null`.

@@ -20,6 +20,7 @@ mod identity;
 mod operation;
 mod proxy;
 mod request;
+pub mod simplestreams;
 mod tls;
 pub mod web;
 mod websocket;

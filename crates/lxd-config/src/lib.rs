@@ -6,6 +6,7 @@
 
 mod doc;
 mod key;
+pub mod project;
 pub mod server;
 mod table;
 mod value;

@@ -86,7 +86,7 @@ keys! {
         /// Comma-separated list of IP addresses of trusted servers that give the client's address through the PROXY
         /// connection header.
         CORE_HTTPS_TRUSTED_PROXY: String =
-            Key::new("core.https_trusted_proxy").live().not_yet().since("https_trusted_proxy"),
+            Key::new("core.https_trusted_proxy").live().check(addresses).since("https_trusted_proxy"),
         /// HTTPS proxy to use, if any (falls back to the environment variable HTTPS_PROXY).
         CORE_PROXY_HTTPS: String = Key::new("core.proxy_https").live(),
         /// HTTP proxy to use, if any (falls back to the environment variable HTTP_PROXY).
@@ -101,7 +101,7 @@ keys! {
             Key::new("core.shutdown_timeout").default("5").passive().since("server_shutdown_timeout"),
         /// Whether to automatically trust clients signed by the CA.
         CORE_TRUST_CA_CERTIFICATES: bool = Key::new("core.trust_ca_certificates")
-            .default("false").live().not_yet().since("trust_ca_certificates"),
+            .default("false").live().since("trust_ca_certificates"),
         /// Password with which clients set up a trust.
         CORE_TRUST_PASSWORD: String = Key::new("core.trust_password").passive().secret(),
     ]
@@ -357,6 +357,13 @@ fn ipv4_address(text: &str) -> Result<(), ValueError> {
     match text.parse::<std::net::Ipv4Addr>() {
         Ok(_) => Ok(()),
         Err(_) => Err(ValueError(format!("Not an IPv4 address {text:?}"))),
+    }
+}
+
+fn addresses(text: &str) -> Result<(), ValueError> {
+    match text.split(',').map(str::trim).find(|item| item.parse::<std::net::IpAddr>().is_err()) {
+        Some(item) => Err(ValueError(format!("Not an IP address {item:?}"))),
+        None => Ok(()),
     }
 }
 

@@ -41,6 +41,8 @@ const TASKS: &[Task<Core>] = &[
     Task { name: "scheduled snapshots", every: MINUTE, run: |core| Box::pin(instance_snapshots(core)) },
     Task { name: "slow steps to the log", every: SLOW_STEPS, run: |core| Box::pin(log_slow_steps(core)) },
     Task { name: "end of what is kept for the next request", every: KEPT, run: |core| Box::pin(sweep(core)) },
+    Task { name: "newer images", every: HOUR, run: |core| Box::pin(crate::images::update_all(core)) },
+    Task { name: "unused images", every: HOUR, run: |core| Box::pin(crate::images::expire_cached(core)) },
     Task { name: "removal of resolved warnings", every: HOUR, run: |core| Box::pin(prune_warnings(core)) },
     Task {
         name: "expired volume snapshots",

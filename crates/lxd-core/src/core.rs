@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::Instant;
 
 use chrono::Utc;
 use lxd_auth::password::Guard;
 use lxd_auth::{ServerCertificate, TrustStore};
+use lxd_client::simplestreams::Streams;
 use lxd_container::Containers;
 use lxd_db::Db;
 use lxd_device::Registry;
@@ -24,6 +26,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::faults::Faults;
+use crate::images::{Downloads, Updates};
 use crate::instances::guest::GuestEvents;
 use crate::instances::snapshots::schedule::Seen;
 use crate::instances::{FileSessions, HostIds, ListCache, Runtime};
@@ -99,12 +102,20 @@ pub struct Core {
     pub server: Server,
     /// Trusted client certificates.
     pub trust: TrustStore,
+    /// Counts the changes of `trust`: who holds a connection open looks again.
+    pub trust_changes: watch::Sender<u64>,
     /// Limits guesses of the trust password.
     pub guesses: Guard,
     /// Cancelled when the daemon is to end.
     pub end: CancellationToken,
     /// Files of images.
     pub image_store: Store,
+    /// Images that are being fetched.
+    pub downloads: Downloads,
+    /// When the images of each project were looked at for newer ones.
+    pub image_updates: Updates,
+    /// What simplestreams servers said last, and when. Held while one is asked.
+    pub streams: tokio::sync::Mutex<HashMap<String, (Instant, Arc<Streams>)>>,
     me: Weak<Core>,
     /// Held for a look-up or an insertion, never across an await.
     lanes: Mutex<HashMap<String, Lane>>,
@@ -141,6 +152,9 @@ impl Core {
         let core = Arc::new_cyclic(|me| Self {
             me: me.clone(),
             image_store,
+            downloads: Downloads::default(),
+            image_updates: Updates::default(),
+            streams: tokio::sync::Mutex::default(),
             journal: Arc::new(Journal { db: db.clone(), faults: faults.clone() }),
             faults: faults.clone(),
             db,
@@ -167,6 +181,7 @@ impl Core {
             ready: watch::Sender::new(false),
             server,
             trust,
+            trust_changes: watch::Sender::new(0),
             guesses: Guard::default(),
             end: CancellationToken::new(),
             lanes: Mutex::default(),

@@ -29,6 +29,13 @@ impl Lifecycle {
         self
     }
 
+    /// Of a project itself, whose URL never gets `?project=`.
+    #[must_use]
+    pub fn about_project(mut self, project: &ProjectName) -> Self {
+        self.project = project.to_string();
+        self
+    }
+
     /// Adds a fact.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {

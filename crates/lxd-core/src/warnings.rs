@@ -87,6 +87,8 @@ types! {
     AutostartFailed = 1006, Moderate, "Failed to start an instance automatically";
     /// A snapshot that a schedule asks for could not be made.
     ScheduleFailed = 1008, Moderate, "Failed to create a scheduled snapshot";
+    /// Somebody gave a wrong trust password or token.
+    AuthenticationFailed = 1009, Moderate, "Failed authentication";
     /// The network listener could not be opened.
     ListenerUnavailable = 1007, High, "Failed to listen on the network";
 }

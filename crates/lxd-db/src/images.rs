@@ -353,6 +353,16 @@ pub fn unused_since(tx: &Tx<'_>, limit: DateTime<Utc>) -> Result<Vec<i64>> {
         .collect())
 }
 
+/// The size of all images of a project, in bytes.
+///
+/// # Errors
+/// A failure of the database.
+pub fn total_size(tx: &Tx<'_>, project_id: i64) -> Result<u64> {
+    let sum = "SELECT IFNULL(SUM(size), 0) FROM images WHERE project_id = ?1";
+    let sum: Option<i64> = tx.first(sum, [project_id], |row| row.get(0))?;
+    Ok(sum.and_then(|sum| u64::try_from(sum).ok()).unwrap_or(0))
+}
+
 /// Removes an image of one project, with its aliases.
 ///
 /// # Errors

@@ -85,6 +85,7 @@ impl Service {
         let cx = self.context(caller, request, collection, params)?;
         check(route.access, &cx)?;
         refuse_foreign_pages(&cx)?;
+        refuse_foreign_things(&cx, route.path).await?;
         tracing::debug!(
             ip = cx.caller.address(),
             method = %cx.method(),
@@ -185,6 +186,35 @@ fn refuse_foreign_pages(cx: &Ctx) -> Result<()> {
         origin.as_bytes().strip_prefix(b"https://") == host && host.is_some()
     });
     if site_is_own && origin_is_own { Ok(()) } else { Err(lxd_auth::denied()) }
+}
+
+/// Things that a project has from `default` are changed by those who may act in `default`; others only use them
+/// (security.md C11).
+async fn refuse_foreign_things(cx: &Ctx, path: &str) -> Result<()> {
+    let reads = cx.method() == Method::GET || cx.method() == Method::HEAD;
+    if reads || !cx.caller.trusted || cx.caller.is_admin() {
+        return Ok(());
+    }
+    let Some(feature) = feature_of(path) else { return Ok(()) };
+    let owner = lxd_core::projects::owner_name(&cx.core, &cx.project, feature).await?;
+    if cx.caller.sees(&owner) { Ok(()) } else { Err(lxd_auth::denied()) }
+}
+
+/// The feature that decides which project has the things at a path.
+fn feature_of(path: &str) -> Option<&'static str> {
+    let begins =
+        |start: &str| path.strip_prefix(start).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if begins("/1.0/images") {
+        Some("images")
+    } else if begins("/1.0/profiles") {
+        Some("profiles")
+    } else if begins("/1.0/networks") || begins("/1.0/network-acls") {
+        Some("networks")
+    } else if path.starts_with("/1.0/storage-pools/") && path.contains("/volumes") {
+        Some("storage.volumes")
+    } else {
+        None
+    }
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> Error {

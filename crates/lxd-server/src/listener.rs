@@ -14,7 +14,7 @@ use rustix::fs::{Gid, Uid};
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::{self, Origin};
+use crate::connection;
 use crate::dispatch::Service;
 
 /// Bytes of answers that may lie in a connection: with the kernel's own default the two sides take turns too often.
@@ -77,8 +77,7 @@ fn spawn_unix(stream: UnixStream, service: Arc<Service>, stop: CancellationToken
     // Less than wished is no harm.
     let _ = rustix::net::sockopt::set_socket_send_buffer_size_force(&stream, SEND_BUFFER);
     let caller = Caller::local(credentials.uid(), credentials.gid(), credentials.pid().unwrap_or(0));
-    let caller = Arc::new(caller);
-    tokio::spawn(connection::serve(service, move || caller.clone(), stream, Origin::Local, stop));
+    tokio::spawn(connection::serve(service, Arc::new(caller), stream, stop));
 }
 
 /// Accepting fails when descriptors run out: a short rest instead of a busy loop.

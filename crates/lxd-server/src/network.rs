@@ -15,10 +15,13 @@ use tokio::sync::Mutex;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::{self, Origin};
+use crate::connection;
 use crate::debug;
 use crate::dispatch::Service;
+use crate::link::{Severable, Watched};
 use crate::listener::pause_after;
+use crate::pki::Authority;
+use crate::proxy_protocol;
 
 /// How long a client may take for the TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -26,10 +29,18 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The network listeners of a daemon.
 pub struct Network {
     service: Arc<Service>,
-    tls: TlsAcceptor,
+    tls: Tls,
     https: Mutex<Option<Listening>>,
     debug: Mutex<Option<Listening>>,
     stop: CancellationToken,
+}
+
+/// What the HTTPS listener needs for each connection.
+#[derive(Clone)]
+struct Tls {
+    acceptor: TlsAcceptor,
+    /// In PKI mode: who must have signed the certificates of clients.
+    authority: Option<Authority>,
 }
 
 /// A running listener.
@@ -64,7 +75,8 @@ impl Network {
     /// The server certificate cannot be used.
     pub fn new(service: Arc<Service>, stop: CancellationToken) -> Result<Arc<Self>> {
         let core = service.core();
-        let tls = crate::tls::acceptor(&core.server.certificate, &core.paths.root().join("server.ca"))?;
+        let acceptor = crate::tls::acceptor(&core.server.certificate)?;
+        let tls = Tls { acceptor, authority: Authority::load(core.paths.root())? };
         Ok(Arc::new(Self { tls, service, https: Mutex::default(), debug: Mutex::default(), stop }))
     }
 
@@ -175,7 +187,7 @@ async fn bind(address: &str) -> io::Result<TcpListener> {
 async fn accept_tls(
     listener: TcpListener,
     service: Arc<Service>,
-    tls: TlsAcceptor,
+    tls: Tls,
     stop: CancellationToken,
     connections: CancellationToken,
 ) {
@@ -194,37 +206,79 @@ async fn accept_tls(
 }
 
 async fn serve_tls(
-    stream: TcpStream,
+    mut stream: TcpStream,
     address: SocketAddr,
     service: Arc<Service>,
-    tls: TlsAcceptor,
+    tls: Tls,
     stop: CancellationToken,
 ) {
     // Answers are small and awaited.
     let _ = stream.set_nodelay(true);
-    let stream = match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
-        Ok(Ok(stream)) => stream,
+    let greeting = async {
+        let address = real_address(&service, &mut stream, address).await?;
+        Ok::<_, io::Error>((tls.acceptor.accept(stream).await?, address))
+    };
+    let (stream, address) = match tokio::time::timeout(HANDSHAKE, greeting).await {
+        Ok(Ok(greeted)) => greeted,
         Ok(Err(error)) => {
             tracing::debug!(%address, %error, "TLS handshake failed");
             return;
         }
         Err(_) => return,
     };
-    let leaf = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    let leaf = chain.first();
     let certificate: Option<Arc<[u8]>> = leaf.map(|der| Arc::from(der.as_ref()));
     let fingerprint = leaf.map(|der| fingerprint(der));
-    let peer = Peer::Tls { fingerprint, certificate, address };
+    let presented = Presented {
+        signed: tls.authority.as_ref().map(|authority| authority.vouches_for(chain)),
+        valid: leaf.and_then(|der| lxd_auth::material::validity(der)),
+        peer: Peer::Tls { fingerprint, certificate, address },
+    };
     let core = service.core().clone();
-    let identify = move || Arc::new(identify(&core, &peer));
-    connection::serve(service, identify, stream, Origin::Remote, stop).await;
+    let identify = Arc::new(move || Arc::new(identify(&core, &presented)));
+    let (stream, cut) = Severable::new(stream);
+    let watched = Watched { cut, identify };
+    connection::serve_watched(service, watched, stream, stop).await;
+}
+
+/// The address of the client: where a trusted proxy connects, the one that it tells.
+async fn real_address(
+    service: &Service,
+    stream: &mut TcpStream,
+    address: SocketAddr,
+) -> io::Result<SocketAddr> {
+    let config = service.core().server.config();
+    match config.get("core.https_trusted_proxy") {
+        Some(proxies) if proxy_protocol::is_trusted(proxies, address.ip()) => {
+            Ok(proxy_protocol::source(stream).await?.unwrap_or(address))
+        }
+        _ => Ok(address),
+    }
+}
+
+/// What a TLS client showed in its handshake.
+struct Presented {
+    peer: Peer,
+    /// In PKI mode: whether the authority signed it.
+    signed: Option<bool>,
+    /// From when to when it is valid, in seconds since 1970.
+    valid: Option<(i64, i64)>,
 }
 
 /// Who a TLS client is, by what the trust store says now.
-fn identify(core: &SharedCore, peer: &Peer) -> Caller {
-    let known = match peer {
-        Peer::Tls { fingerprint: Some(fingerprint), .. } => core.trust.find(fingerprint),
-        _ => None,
+fn identify(core: &SharedCore, presented: &Presented) -> Caller {
+    let Peer::Tls { fingerprint: Some(fingerprint), .. } = &presented.peer else {
+        return Caller { peer: presented.peer.clone(), trusted: false, projects: None };
     };
-    let trusted = known.is_some();
-    Caller { peer: peer.clone(), trusted, projects: known.and_then(|known| known.projects) }
+    let now = chrono::Utc::now().timestamp();
+    let in_time = presented.valid.is_some_and(|(from, to)| (from..=to).contains(&now));
+    let known = core.trust.find(fingerprint);
+    let (trusted, projects) = match (in_time, presented.signed, known) {
+        (false, ..) | (_, Some(false), _) => (false, None),
+        (_, _, Some(known)) => (true, known.projects),
+        (_, Some(true), None) => (core.server.trusts_authority(), None),
+        (_, None, None) => (false, None),
+    };
+    Caller { peer: presented.peer.clone(), trusted, projects }
 }

@@ -2,41 +2,29 @@
 //! demanded. The handshake proves that the client holds its key; whether it is trusted is decided at each
 //! request, by the fingerprint.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use lxd_auth::ServerCertificate;
-use lxd_types::error::Context;
 use lxd_types::{Error, Result};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
-    DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
+    DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
     client::danger::HandshakeSignatureValid,
 };
 use tokio_rustls::TlsAcceptor;
 
-/// The acceptor for connections from the network. With `server.ca` in the data directory (PKI mode) client
-/// certificates must be signed by it, besides being trusted.
+/// The acceptor for connections from the network.
 ///
 /// # Errors
-/// Certificate, key or CA make no sense.
-pub fn acceptor(certificate: &ServerCertificate, ca: &Path) -> Result<TlsAcceptor> {
+/// Certificate or key make no sense.
+pub fn acceptor(certificate: &ServerCertificate) -> Result<TlsAcceptor> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier: Arc<dyn ClientCertVerifier> = match authorities(ca)? {
-        Some(roots) => WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-            .allow_unauthenticated()
-            .build()
-            .map_err(|error| Error::internal(format!("Failed to use {}: {error}", ca.display())))?,
-        None => Arc::new(AnyClient { provider: provider.clone() }),
-    };
-    let config = ServerConfig::builder_with_provider(provider)
+    let config = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(unusable)?
-        .with_client_cert_verifier(verifier)
+        .with_client_cert_verifier(Arc::new(AnyClient { provider }))
         .with_single_cert(certificate.chain.clone(), certificate.key())
         .map_err(unusable)?;
     Ok(TlsAcceptor::from(Arc::new(config)))
@@ -44,16 +32,6 @@ pub fn acceptor(certificate: &ServerCertificate, ca: &Path) -> Result<TlsAccepto
 
 fn unusable(error: rustls::Error) -> Error {
     Error::internal(format!("The server certificate cannot be used: {error}"))
-}
-
-fn authorities(ca: &Path) -> Result<Option<RootCertStore>> {
-    if !ca.exists() {
-        return Ok(None);
-    }
-    let pem = std::fs::read(ca).context(format!("Failed to read {}", ca.display()))?;
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok));
-    Ok(Some(roots))
 }
 
 /// Takes any client certificate whose key the client holds.

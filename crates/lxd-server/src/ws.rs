@@ -10,6 +10,7 @@ use http_body_util::Full;
 use lxd_task::socket::Socket;
 use lxd_types::{Error, Result};
 
+use crate::link::Watched;
 use crate::{Ctx, Reply};
 
 /// The longest message that a client may send, in bytes.
@@ -24,7 +25,12 @@ pub fn accept<F>(cx: &mut Ctx, serve: impl FnOnce(Socket) -> F + Send + 'static)
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    accept_request(&mut cx.request, serve)
+    let watched = cx.request.extensions().get::<Watched>().cloned();
+    let reply = accept_request(&mut cx.request, serve)?;
+    if let Some(watched) = watched.filter(|_| reply.code() == StatusCode::SWITCHING_PROTOCOLS) {
+        watched.guard(cx.caller.clone(), cx.core.trust_changes.subscribe());
+    }
+    Ok(reply)
 }
 
 /// [`accept`] for requests that have no context.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::Method;
 use lxd_auth::{Caller, Peer};
 use lxd_core::{Core, Options};
-use lxd_server::connection::{self, Origin};
+use lxd_server::connection;
 use lxd_server::router::{Found, Router};
 use lxd_server::routes::{Access, routes};
 use lxd_server::{Collection, Service};
@@ -108,14 +108,7 @@ fn tls(trusted: bool, projects: Option<Vec<String>>) -> Arc<Caller> {
 /// Sends one request as this caller; the HTTP status.
 async fn ask(service: &Arc<Service>, caller: &Arc<Caller>, head: &str, headers: &str) -> u16 {
     let (mut client, server) = tokio::io::duplex(64 * 1024);
-    let caller = caller.clone();
-    let served = connection::serve(
-        service.clone(),
-        move || caller.clone(),
-        server,
-        Origin::Remote,
-        CancellationToken::new(),
-    );
+    let served = connection::serve(service.clone(), caller.clone(), server, CancellationToken::new());
     let served = tokio::spawn(served);
     let request = format!(
         "{head} HTTP/1.1\r\nHost: lxd\r\nConnection: close\r\nContent-Length: 2\r\n{headers}\r\n{{}}"

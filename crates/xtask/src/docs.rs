@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use lxd_config::{page, server::SERVER};
+use lxd_config::{page, project::PROJECT, server::SERVER};
 use lxd_device::{disk::DISK, nic, nodes, none::NONE, proxy::PROXY};
 use lxd_instance::keys::INSTANCE;
 use lxd_network::config::keys::BRIDGE;
@@ -33,6 +33,7 @@ pub fn check(root: &Path) -> Result<Vec<String>> {
 fn pages() -> Vec<(&'static str, String)> {
     vec![
         ("config-instance.md", page(&INSTANCE, "Instance configuration", INSTANCE_INTRO)),
+        ("config-project.md", page(&PROJECT, "Project configuration", PROJECT_INTRO)),
         ("config-server.md", page(&SERVER, "Server configuration", SERVER_INTRO)),
         ("device-disk.md", page(&DISK, "Devices of type disk", DISK_INTRO)),
         ("device-nic-bridged.md", page(&nic::BRIDGED, "Devices of type nic, nictype bridged", NIC_INTRO)),
@@ -70,6 +71,12 @@ KiB, MiB, GiB, TiB, PiB, EiB.
 \"Live update\" says whether a change takes effect in a running instance (n/a: the key is only read when it is needed). \
 \"Restricted projects\" says who may set the key in a project with `restricted=true`: everybody, nobody, or whom the \
 named key of the project lets.";
+
+const PROJECT_INTRO: &str = "\
+Keys of projects. Set them with `lxc project set PROJECT KEY=VALUE`. A new project has all features but networks, unless \
+its creation says otherwise. `limits.*` can be set when every instance of the project has the key of the same name, and \
+are never exceeded by the sum of these; `restricted.*` mean something while `restricted` is `true`. Each is checked on \
+what holds for an instance with its profiles, whichever way it comes.";
 
 const SERVER_INTRO: &str = "\
 Keys of the server. Set them with `lxc config set KEY=VALUE`. Values that are the default are not stored.";

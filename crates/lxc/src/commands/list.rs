@@ -44,7 +44,10 @@ async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
         bail!("Can't specify --project with --all-projects");
     }
     let (remote, filters) = remote_and_filters(cx, matches)?;
-    let client = cx.client(&remote)?;
+    let mut client = cx.client(&remote)?;
+    if matches.is("all-projects") {
+        client = client.with_project("");
+    }
     let format = matches.value("format");
     if !["csv", "json", "table", "yaml", "compact"].contains(&format) {
         bail!("Invalid format {format:?}");

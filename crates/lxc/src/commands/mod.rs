@@ -30,6 +30,7 @@ mod network;
 mod operation;
 mod pause;
 mod profile;
+mod project;
 mod publish;
 mod query;
 mod remote;
@@ -74,6 +75,7 @@ pub static ROOT: Spec = Spec {
         &operation::SPEC,
         &pause::SPEC,
         &profile::SPEC,
+        &project::SPEC,
         &publish::SPEC,
         &query::SPEC,
         &remote::SPEC,

@@ -2,6 +2,7 @@
 //! password or a token.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use lxd_auth::material::Material;
 use lxd_auth::{Caller, Peer, password};
 use lxd_config::server::CORE_REMOTE_TOKEN_EXPIRY;
 use lxd_db::certificates::{self, Certificate};
+use lxd_db::warnings::Subject;
 use lxd_task::OperationSpec;
 use lxd_task::operation::{Class, Operation};
 use lxd_types::{Error, Result};
@@ -18,6 +20,7 @@ use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 
 use super::{default, kind_of, url};
+use crate::warnings::WarningType;
 use crate::{Core, Lifecycle};
 
 /// How long a refused guess waits for its answer.
@@ -45,7 +48,7 @@ impl Core {
                 return self.new_token(caller, request).await.map(Added::Token);
             }
         } else {
-            self.admit(&mut request).await?;
+            self.admit(caller, &mut request).await?;
         }
         let material = material(caller, &request)?;
         let kind = kind_of(&request.kind)?;
@@ -77,8 +80,11 @@ impl Core {
 
     /// Lets a stranger in that knows the trust password, or has a token; a token also says how far it is
     /// trusted. Wrong guesses are slow and limited.
-    async fn admit(&self, request: &mut CertificatesPost) -> Result<()> {
-        self.guesses.check(Instant::now())?;
+    async fn admit(&self, caller: &Caller, request: &mut CertificatesPost) -> Result<()> {
+        if let Err(refused) = self.guesses.check(Instant::now()) {
+            self.warn_of_failure(caller, "too many guesses").await;
+            return Err(refused);
+        }
         if let Some(token) = self.use_token(&request.password) {
             (request.name, request.kind) = (token.name, token.kind);
             (request.restricted, request.projects) = (token.restricted, token.projects);
@@ -92,11 +98,26 @@ impl Core {
             if check.await.unwrap_or(false) {
                 return Ok(());
             }
-            tracing::warn!("Wrong trust password");
         }
         self.guesses.wrong(Instant::now());
+        let reason =
+            if request.password.is_empty() { "no password or token" } else { "wrong password or token" };
+        self.warn_of_failure(caller, reason).await;
         tokio::time::sleep(DELAY).await;
         Err(lxd_auth::denied())
+    }
+
+    /// One counted warning for each address.
+    async fn warn_of_failure(&self, caller: &Caller, reason: &str) {
+        let Peer::Tls { address, .. } = &caller.peer else { return };
+        let ip = address.ip().to_canonical();
+        let subject = Subject {
+            type_code: WarningType::AuthenticationFailed as i64,
+            node_id: Some(lxd_db::nodes::LONE),
+            entity_id: Some(number_of(ip)),
+            ..Subject::default()
+        };
+        self.warn_about(subject, &format!("Failed authentication from {ip}: {reason}")).await;
     }
 
     async fn new_token(&self, caller: &Caller, request: CertificatesPost) -> Result<Arc<Operation>> {
@@ -155,6 +176,18 @@ impl Core {
 fn expired(metadata: &BTreeMap<String, Value>) -> bool {
     let end = metadata.get("expiresAt").and_then(Value::as_str);
     end.and_then(|end| end.parse::<DateTime<Utc>>().ok()).is_some_and(|end| end <= Utc::now())
+}
+
+/// A number that stands for an address.
+fn number_of(ip: IpAddr) -> i64 {
+    match ip {
+        IpAddr::V4(ip) => i64::from(u32::from(ip)),
+        IpAddr::V6(ip) => {
+            let [low, high] = [ip.to_bits() as u64, (ip.to_bits() >> 64) as u64];
+            // Positive, and above all numbers of version 4.
+            i64::try_from((low ^ high.rotate_left(17)) >> 1 | 1 << 62).unwrap_or(i64::MAX)
+        }
+    }
 }
 
 /// The certificate to add: that of the request, else that of the connection.

@@ -8,6 +8,7 @@ use lxd_api::certificate::{Certificate as Wire, CertificatePut};
 use lxd_auth::{Caller, Permit, Trusted, material::Material};
 use lxd_db::Db;
 use lxd_db::certificates::{self, Certificate};
+use lxd_task::operation::{Class, Operation};
 use lxd_types::{Error, Result};
 
 pub use add::Added;
@@ -155,9 +156,19 @@ impl Core {
         Ok(())
     }
 
-    /// Makes the trust store agree with the database; connections look there at each request.
+    /// Makes the trust store agree with the database; connections look there at each request. Who lost something of
+    /// its trust loses its tokens, and, by the watchers of its connections, its open websockets.
     pub(crate) async fn trust_changed(&self) -> Result<()> {
-        self.trust.replace(known(&self.db).await?);
+        let lost = self.trust.replace(known(&self.db).await?);
+        let of_lost = |operation: &Operation| {
+            let by = operation.requestor();
+            operation.class() == Class::Token
+                && by.is_some_and(|by| by.protocol == "tls" && lost.contains(&by.username))
+        };
+        for token in self.operations.list(of_lost) {
+            self.operations.end(&token, Err(lxd_auth::denied()));
+        }
+        self.trust_changes.send_modify(|changes| *changes += 1);
         Ok(())
     }
 }

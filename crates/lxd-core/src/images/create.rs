@@ -16,6 +16,7 @@ use lxd_types::{Error, Kind, Result};
 use super::{owner, profile_ids, url_of};
 use crate::journal::Log;
 use crate::lifecycle::Lifecycle;
+use crate::projects::{Change, allowed};
 use crate::{Core, SharedCore, Undo};
 
 /// What a client wants a new image to be.
@@ -27,6 +28,8 @@ pub struct UploadOptions {
     pub public: bool,
     /// To be kept up to date.
     pub auto_update: bool,
+    /// Fetched for an instance; it goes when it is not used for long.
+    pub cached: bool,
     /// Properties, which replace those of `metadata.yaml` of the same name.
     pub properties: Config,
     /// The announced fingerprint, or empty.
@@ -181,6 +184,7 @@ impl Plan {
             expiry: options.expiry.or_else(|| from_unix(metadata.expiry_date)),
             uploaded: Utc::now(),
             auto_update: options.auto_update,
+            cached: options.cached,
             kind: match received.inspected.kind {
                 ImageKind::Container => images::CONTAINER,
                 ImageKind::VirtualMachine => images::VIRTUAL_MACHINE,
@@ -221,7 +225,7 @@ impl Plan {
         for (name, description) in &self.aliases {
             image_aliases::insert(tx, project_id, id, name, description)?;
         }
-        Ok(())
+        allowed(tx, &images::by_id(tx, id)?.project, Change::Image)
     }
 }
 

@@ -31,7 +31,10 @@ pub async fn delete(core: &SharedCore, permit: &Permit, prefix: &str) -> Result<
 }
 
 /// The files go with the last project that has the image. The row goes first: the journal finishes the rest.
-async fn run(core: &SharedCore, permit: &Permit, fingerprint: &Fingerprint) -> Result<()> {
+///
+/// # Errors
+/// Somebody else holds the image, or it is gone.
+pub(super) async fn run(core: &SharedCore, permit: &Permit, fingerprint: &Fingerprint) -> Result<()> {
     let _gate = core
         .gates
         .enter(create::url(fingerprint), "delete")

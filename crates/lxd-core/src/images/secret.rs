@@ -28,7 +28,7 @@ pub async fn create_secret(core: &SharedCore, permit: &Permit, prefix: &str) -> 
         .on("images", url_of(&row.fingerprint))
         .with("secret", hex::encode(secret))
         .by(permit.caller().requestor());
-    let operation = core.operations.create(spec);
+    let operation = core.operations.issue(spec);
     let event = Lifecycle::new("image-secret-created", url_of(&row.fingerprint)).in_project(permit.project());
     core.tell(permit.caller(), event);
     Ok(operation)
@@ -50,6 +50,7 @@ pub fn view_with_secret(
         let shown = operation.view(true);
         let image = shown.resources.get("images").and_then(|urls| urls.first());
         operation.class() == Class::Token
+            && !operation.status().is_final()
             && operation.project() == project.as_str()
             && prefix.len() >= 12
             && image.is_some_and(|url| url.starts_with(&url_of(prefix)))
@@ -60,8 +61,9 @@ pub fn view_with_secret(
                 .is_some_and(|text| same(text, secret))
     };
     let Some(operation) = core.operations.list(fits).into_iter().next() else { return view };
-    if spend {
-        core.operations.end(&operation, Ok(()));
+    // Of several that come at once, one wins.
+    if spend && !core.operations.spend(&operation) {
+        return view;
     }
     View { public_only: false, ..view }
 }

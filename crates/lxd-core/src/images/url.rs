@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue};
-use lxd_api::image::ImagesPost;
+use lxd_api::image::{ImagesPost, ImagesPostSource};
 use lxd_auth::Permit;
 use lxd_client::web;
 use lxd_image::Upload;
@@ -13,6 +13,8 @@ use lxd_types::arch::Architecture;
 use lxd_types::{Error, Result};
 
 use super::create::{self, UploadOptions};
+use super::refresh;
+use super::remote::RemoteImage;
 use crate::SharedCore;
 
 /// The version that web servers are told, that of the API that we speak.
@@ -29,17 +31,13 @@ pub async fn create_from_request(
 ) -> Result<Arc<Operation>> {
     let source = post.source.clone();
     match source.kind.as_str() {
-        "url" => {}
-        "image" => return Err(Error::not_implemented("Images of other servers are not supported yet")),
+        "url" | "image" => {}
         "instance" | "container" | "virtual-machine" | "snapshot" => {
             return super::publish(core, permit, post).await;
         }
         // The reference's answer, status included.
         _ => return Err(Error::internal("Invalid images JSON")),
     }
-    let spec =
-        OperationSpec::task("Downloading image", permit.project().as_str()).by(permit.caller().requestor());
-    let (work, permit) = (core.clone(), permit.clone());
     let options = UploadOptions {
         filename: post.filename,
         public: post.public,
@@ -49,11 +47,31 @@ pub async fn create_from_request(
         aliases: post.aliases.into_iter().map(|alias| (alias.name, alias.description)).collect(),
         profiles: (!post.profiles.is_empty()).then_some(post.profiles),
         expiry: (!post.expires_at.is_never()).then(|| post.expires_at.0.to_utc()),
-        source: None,
+        ..UploadOptions::default()
     };
+    if source.kind == "image" {
+        return refresh::copy(core, permit, remote(source), options);
+    }
+    let spec =
+        OperationSpec::task("Downloading image", permit.project().as_str()).by(permit.caller().requestor());
+    let (work, permit) = (core.clone(), permit.clone());
     Ok(core
         .operations
         .spawn(spec, move |op| async move { download(&work, &permit, &op, &source.url, options).await }))
+}
+
+/// The image of another server that a request names.
+fn remote(source: ImagesPostSource) -> RemoteImage {
+    RemoteImage {
+        server: source.server,
+        protocol: source.protocol,
+        certificate: source.certificate,
+        alias: source.alias,
+        fingerprint: source.fingerprint,
+        secret: source.secret,
+        project: source.project,
+        virtual_machine: source.image_type == "virtual-machine",
+    }
 }
 
 async fn download(

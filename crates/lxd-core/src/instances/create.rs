@@ -20,6 +20,7 @@ use super::source::{Source, Wanted};
 use super::{InstanceKey, copy, idmap, import, volatile};
 use crate::journal::Log;
 use crate::lifecycle::Lifecycle;
+use crate::projects::{Change, Newcomer, allowed, allowed_early, check_volatile};
 use crate::{SharedCore, Undo};
 
 /// A parsed request: a wrong name, kind or source cannot be written down in it.
@@ -78,6 +79,7 @@ pub async fn create(core: &SharedCore, permit: &Permit, post: InstancesPost) -> 
     if let Source::Copy(copy) = &request.source {
         spec = spec.on("instances", copy.resource("instances")).on("containers", copy.resource("containers"));
     }
+    refuse_early(core, &request).await?;
     let (core, permit) = (core.clone(), permit.clone());
     Ok(core.operations.clone().spawn(spec, move |op| async move {
         match &request.source {
@@ -87,6 +89,24 @@ pub async fn create(core: &SharedCore, permit: &Permit, post: InstancesPost) -> 
             _ => run(&core, &permit, &op, request).await,
         }
     }))
+}
+
+/// What the project forbids is told at once; the transaction that records the instance decides.
+async fn refuse_early(core: &SharedCore, request: &CreateInstance) -> Result<()> {
+    let (registry, ids, wanted) = (core.device_registry(), core.host_ids.clone(), request.clone());
+    core.db
+        .read(move |tx| {
+            // Anything else that is wrong is the operation's to tell.
+            let Ok(plan) = plan_create(tx, &registry, &ids, &wanted) else { return Ok(()) };
+            let newcomer = Newcomer {
+                name: plan.row.name,
+                kind: wanted.kind,
+                config: plan.config,
+                devices: plan.expanded,
+            };
+            allowed_early(tx, &wanted.key, newcomer)
+        })
+        .await
 }
 
 /// Asks the host about the devices; the rules are applied again when the instance is recorded.
@@ -102,7 +122,7 @@ async fn check_host(core: &SharedCore, request: &CreateInstance) -> Result<()> {
 
 /// Checks form and references of the request.
 async fn parse(core: &SharedCore, permit: &Permit, post: InstancesPost) -> Result<CreateInstance> {
-    let source = Source::parse(&post.source, permit.project())?;
+    let source = Source::parse(&post.source, permit.project(), post.kind == "virtual-machine")?;
     let post = match &source {
         Wanted::Copy(copy) => copy::complete(core, permit, copy, post).await?,
         _ => post,
@@ -185,7 +205,7 @@ fn without_empty(config: Config) -> Config {
 }
 
 /// The creation inside its gate; every step that leaves something behind is in the journal.
-async fn run(core: &SharedCore, permit: &Permit, op: &OpHandle, request: CreateInstance) -> Result<()> {
+async fn run(core: &SharedCore, permit: &Permit, op: &OpHandle, mut request: CreateInstance) -> Result<()> {
     let key = request.key.clone();
     let _gate = core.gates.enter(key.to_string(), "create")?;
     let _source = match &request.source {
@@ -193,6 +213,8 @@ async fn run(core: &SharedCore, permit: &Permit, op: &OpHandle, request: CreateI
         Source::Copy(copy) if copy.instance != key => Some(copy::hold(core, op, copy).await?),
         _ => None,
     };
+    op.step("fetching the image");
+    request.source = request.source.here(core, permit, op).await?;
     core.undoable(async |undo: &mut Log| {
         op.step("recording");
         let (project, name, uuid) = (key.project.clone(), key.name.clone(), request.uuid.clone());
@@ -234,11 +256,12 @@ async fn record(core: &SharedCore, request: &CreateInstance) -> Result<CreatePla
         .write(move |tx| {
             let plan = plan_create(tx, &registry, &ids, &request)?;
             let instance = instances::insert(tx, &plan.row).map_err(taken)?;
+            allowed(tx, request.key.project.as_str(), Change::NewInstance(&request.key))?;
             let volume = storage_volumes::insert(tx, &plan.volume)?;
             match &request.source {
                 Source::Copy(copy) => copy::record_snapshots(tx, copy, &plan, instance, volume)?,
                 Source::Backup(backup) => import::record_snapshots(tx, backup, &plan, instance, volume)?,
-                Source::Image { .. } | Source::Empty => {}
+                Source::Image { .. } | Source::Remote(_) | Source::Empty => {}
             }
             request.source.mark_used(tx, request.key.project.as_str(), plan.row.created)?;
             Ok(plan)
@@ -268,7 +291,8 @@ pub fn plan_create(
     let project = projects::get(tx, request.key.project.as_str())?;
     let owner = projects::owner_of(tx, &project.name, "profiles")?;
     let of = profiles::by_names(tx, owner, &request.profiles)?;
-    let image = request.source.image_facts(tx, project.id)?;
+    check_volatile(&project, request.kind, request.key.name.as_str(), &Config::new(), &request.config)?;
+    let image = request.source.image_facts(tx, &project.name)?;
     let mut own = request.source.image_config(&image);
     own.extend(request.config.clone());
     rules::check_new_config(&request.config, &own, request.kind)?;

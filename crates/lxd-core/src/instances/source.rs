@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use lxd_api::instance::InstanceSource;
+use lxd_auth::Permit;
 use lxd_db::{Tx, images, projects};
 use lxd_storage::Filler;
 use lxd_storage::fill_with;
@@ -15,12 +16,15 @@ use lxd_types::{Config, Error, Result};
 use super::copy::CopyOf;
 use super::import::Backup;
 use crate::SharedCore;
+use crate::images::remote::RemoteImage;
 
 /// The form of the request.
 #[derive(Clone, Debug)]
 pub enum Wanted {
     /// A local image by alias or by the beginning of its fingerprint.
     Image(String),
+    /// An image of another server.
+    Remote(Box<RemoteImage>),
     /// Nothing: an empty root file system.
     Empty,
     /// Another instance, or one of its snapshots.
@@ -35,6 +39,8 @@ pub enum Source {
         /// Its fingerprint.
         fingerprint: Fingerprint,
     },
+    /// An image of another server, which is fetched before anything is recorded.
+    Remote(Box<RemoteImage>),
     /// Nothing.
     Empty,
     /// Another instance, or one of its snapshots.
@@ -57,12 +63,23 @@ impl Source {
     ///
     /// # Errors
     /// An unknown or unsupported type, or an image that is not named.
-    pub fn parse(source: &InstanceSource, project: &ProjectName) -> Result<Wanted> {
+    pub fn parse(source: &InstanceSource, project: &ProjectName, virtual_machine: bool) -> Result<Wanted> {
         match source.kind.as_str() {
             "copy" => CopyOf::parse(source, project).map(Wanted::Copy),
             "none" => Ok(Wanted::Empty),
             "image" if !source.server.is_empty() => {
-                Err(Error::not_implemented("Instances from images of other servers are not supported yet"))
+                let image = RemoteImage {
+                    server: source.server.clone(),
+                    protocol: source.protocol.clone(),
+                    certificate: source.certificate.clone(),
+                    alias: source.alias.clone(),
+                    fingerprint: source.fingerprint.clone(),
+                    secret: source.secret.clone(),
+                    project: source.project.clone(),
+                    virtual_machine,
+                };
+                image.check()?;
+                Ok(Wanted::Remote(Box::new(image)))
             }
             "image" if !source.alias.is_empty() => Ok(Wanted::Image(source.alias.clone())),
             "image" if !source.fingerprint.is_empty() => Ok(Wanted::Image(source.fingerprint.clone())),
@@ -78,15 +95,26 @@ impl Source {
         }
     }
 
+    /// The same source with its image on this server.
+    ///
+    /// # Errors
+    /// The image cannot be fetched.
+    pub async fn here(&self, core: &SharedCore, permit: &Permit, op: &OpHandle) -> Result<Self> {
+        let Self::Remote(image) = self else { return Ok(self.clone()) };
+        let fingerprint = crate::images::remote::ensure(core, permit, op, image).await?;
+        Ok(Self::Image { fingerprint })
+    }
+
     /// The image that a plan was made with.
     ///
     /// # Errors
     /// It is gone.
-    pub fn image_facts(&self, tx: &Tx<'_>, project_id: i64) -> Result<ImageFacts> {
+    pub fn image_facts(&self, tx: &Tx<'_>, project: &str) -> Result<ImageFacts> {
         match self {
-            Self::Empty | Self::Copy(_) | Self::Backup(_) => Ok(ImageFacts::default()),
+            Self::Empty | Self::Remote(_) | Self::Copy(_) | Self::Backup(_) => Ok(ImageFacts::default()),
             Self::Image { fingerprint } => {
-                let image = images::get(tx, project_id, fingerprint.as_str(), false)?;
+                let owner = projects::owner_of(tx, project, "images")?;
+                let image = images::get(tx, owner, fingerprint.as_str(), false)?;
                 Ok(ImageFacts { properties: image.properties, architecture: image.architecture })
             }
         }
@@ -123,6 +151,9 @@ impl Source {
     pub fn filler(&self, core: &SharedCore, op: &OpHandle) -> Filler {
         let core = core.clone();
         match self {
+            Self::Remote(_) => fill_with(|_: Arc<Dir>| async {
+                Err(Error::internal("The image was not fetched before the volume was made"))
+            }),
             Self::Empty | Self::Copy(_) | Self::Backup(_) => {
                 fill_with(|dir: Arc<Dir>| async move { empty_root(dir).await })
             }
@@ -146,6 +177,7 @@ impl Wanted {
             Self::Image(name) => name,
             Self::Empty => return Ok(Source::Empty),
             Self::Copy(copy) => return Ok(Source::Copy(copy)),
+            Self::Remote(image) => return Ok(Source::Remote(image)),
         };
         let project = project.to_string();
         let fingerprint = core

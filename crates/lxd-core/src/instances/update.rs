@@ -13,6 +13,7 @@ use lxd_types::{Config, Devices, Error, Kind, Result};
 use super::{HostIds, InstanceKey, Model, facts, load, put_view, rules};
 use crate::SharedCore;
 use crate::lifecycle::Lifecycle;
+use crate::projects::{Change, allowed, check_volatile};
 
 /// How the new fields follow from the present ones; may be called again when another change came first.
 pub type Merge = dyn Fn(InstancePut) -> Result<InstancePut> + Send + Sync;
@@ -49,6 +50,7 @@ pub async fn update(
             let old = load(tx, &wanted)?;
             let plan = plan_update(tx, &registry, &ids, &old, merge(put_view(&old))?)?;
             instances::update(tx, old.row.id, &plan.change)?;
+            allowed(tx, &old.row.project, Change::Instance(&wanted))?;
             Ok((old, load(tx, &wanted)?))
         })
         .await?;
@@ -114,6 +116,7 @@ pub(super) fn plan_update(
     let of = profiles::by_names(tx, owner, &put.profiles)?;
     let mut own: Config = put.config.into_iter().filter(|(_, value)| !value.is_empty()).collect();
     rules::check_changed_config(&old.row.config, &own, old.kind())?;
+    check_volatile(&project, old.kind(), old.key.name.as_str(), &old.row.config, &own)?;
     let config = expand_config(of.iter().map(|p| &p.config), &own);
     let devices = expand_devices(of.iter().map(|p| &p.devices), &put.devices);
     let facts = facts::device_facts(tx, &project)?;

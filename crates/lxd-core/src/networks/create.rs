@@ -11,6 +11,7 @@ use lxd_types::{Config, Error, Kind, Mac, Result};
 use super::{require_default, spec};
 use crate::journal::Log;
 use crate::lifecycle::Lifecycle;
+use crate::projects::check_network;
 use crate::{SharedCore, Undo};
 
 /// What will be recorded and made.
@@ -65,6 +66,7 @@ async fn plan(core: &SharedCore, permit: &Permit, name: NetworkName, post: Netwo
     core.db
         .read(move |tx| {
             require_default(tx, &project)?;
+            check_network(tx, &projects::get(tx, projects::DEFAULT_NAME)?)?;
             match networks::find(tx, projects::DEFAULT, &wanted)? {
                 None => Ok(()),
                 Some(_) => Err(taken()),

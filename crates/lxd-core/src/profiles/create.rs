@@ -9,6 +9,7 @@ use lxd_types::{Error, Kind, Result};
 use super::{owner, rules, stored_project, url};
 use crate::SharedCore;
 use crate::lifecycle::Lifecycle;
+use crate::projects::{Change, allowed};
 
 /// Makes a profile; answers its URL.
 ///
@@ -35,7 +36,9 @@ pub async fn create(core: &SharedCore, permit: &Permit, post: ProfilesPost) -> R
                 &fields.config,
                 &fields.devices,
             )?;
-            Ok(profiles::get(tx, owner, recorded.as_str())?.project)
+            let owner_name = profiles::get(tx, owner, recorded.as_str())?.project;
+            allowed(tx, &owner_name, Change::Profile(recorded.as_str(), &[]))?;
+            Ok(owner_name)
         })
         .await?;
     let event = Lifecycle::new("profile-created", url("default", name.as_str()));

@@ -14,6 +14,7 @@ use super::{owner, put_view, rules, stored_project, url};
 use crate::SharedCore;
 use crate::instances::{HostIds, InstanceKey, Model, idmap, load, models};
 use crate::lifecycle::Lifecycle;
+use crate::projects::{Change, allowed};
 
 /// How the new fields follow from the present ones; may be called again when another change came first.
 pub type Merge = dyn Fn(ProfilePut) -> Result<ProfilePut> + Send + Sync;
@@ -66,6 +67,13 @@ fn record(tx: &Tx<'_>, host: &Host, project: &ProjectName, name: &str, merge: &M
         rules::check_user(&before.devices, &after.devices)?;
         assign_ids(tx, host, &before, &mut after)?;
         users.push((before, after));
+    }
+    let mut concerned: Vec<&str> = keys.iter().map(|key| key.project.as_str()).collect();
+    concerned.push(&old.project);
+    concerned.sort_unstable();
+    concerned.dedup();
+    for project in concerned {
+        allowed(tx, project, Change::Profile(name, &keys))?;
     }
     Ok(Recorded { owner: old.project, users })
 }

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use lxd_auth::ServerCertificate;
 use lxd_client::Proxies;
+use lxd_config::server::CORE_TRUST_CA_CERTIFICATES;
 use lxd_types::{Config, ConfigExt, Result};
 use tokio::sync::OnceCell;
 
@@ -92,6 +93,11 @@ impl Server {
     /// The present configuration; defaults are not in it, the keys' own reads know them.
     pub fn config(&self) -> Arc<Config> {
         self.config.read().expect("no panic happens while the lock is held").clone()
+    }
+
+    /// In PKI mode: is every client trusted whose certificate the authority signed?
+    pub fn trusts_authority(&self) -> bool {
+        CORE_TRUST_CA_CERTIFICATES.is_on(&self.config())
     }
 
     fn set_config(&self, config: Config) {

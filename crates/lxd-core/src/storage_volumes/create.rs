@@ -12,6 +12,7 @@ use lxd_types::{Config, Error, Kind, Result};
 use super::{VolumeKey, find, taken};
 use crate::journal::Log;
 use crate::lifecycle::Lifecycle;
+use crate::projects::{Change, allowed};
 use crate::{Core, SharedCore, Undo};
 
 /// A parsed request for a new volume.
@@ -134,8 +135,9 @@ pub(super) async fn run(
         // Facts may have changed since the first look: plan again in the transaction that decides.
         core.db
             .write(move |tx| {
-                let row = self::plan(tx, &place, &wanted)?.row;
-                let id = storage_volumes::insert(tx, &row).map_err(conflict)?;
+                let plan = self::plan(tx, &place, &wanted)?;
+                let id = storage_volumes::insert(tx, &plan.row).map_err(conflict)?;
+                allowed(tx, plan.volume.project.as_str(), Change::Volume)?;
                 snapshots.iter().try_for_each(|snapshot| insert_snapshot(tx, id, snapshot))
             })
             .await?;

@@ -9,6 +9,7 @@ use lxd_types::{ConfigExt, Result};
 use super::{VolumeKey, find, running_user};
 use crate::SharedCore;
 use crate::lifecycle::Lifecycle;
+use crate::projects::{Change, allowed};
 
 /// Changes description and keys of a volume.
 ///
@@ -49,6 +50,7 @@ async fn run(core: &SharedCore, permit: &Permit, key: &VolumeKey, put: StorageVo
                 .map_err(|error| error.with_kind(lxd_types::Kind::Internal))?;
             config::check_volume_change(&found.row.config, &new, running)?;
             storage_volumes::update(tx, found.row.id, &put.description, &new)?;
+            allowed(tx, &found.row.project, Change::Volume)?;
             let changed = found.row.config.value("size") != new.value("size");
             let size = config::size(&new)?;
             Ok((found, changed.then_some(size)))

@@ -17,7 +17,8 @@ keys! {
         BOOT_AUTOSTART_PRIORITY: i64 = Key::new("boot.autostart.priority").default("0").passive().safe(),
         /// Seconds to wait for the instance to shut down before it is stopped by force.
         BOOT_HOST_SHUTDOWN_TIMEOUT: i64 =
-            Key::new("boot.host_shutdown_timeout").default("30").live().safe().since("container_host_shutdown_timeout"),
+            Key::new("boot.host_shutdown_timeout").default("30").live()
+            .restricted_by("restricted.containers.lowlevel").since("container_host_shutdown_timeout"),
         /// What order to shut down the instances in (starting with highest).
         BOOT_STOP_PRIORITY: i64 =
             Key::new("boot.stop.priority").default("0").passive().safe().since("container_stop_priority"),

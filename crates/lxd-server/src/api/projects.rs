@@ -1,12 +1,13 @@
-//! `/1.0/projects`: to be looked at; `default` is the only one in this version.
+//! `/1.0/projects`.
 
 use http::Method;
-use lxd_api::project::{Project, ProjectPut, ProjectsPost};
-use lxd_core::projects::url;
+use lxd_api::project::{ProjectPost, ProjectPut, ProjectsPost};
+use lxd_core::projects::{self, fields, url};
+use lxd_types::names::ProjectName;
 use lxd_types::{Error, Result};
 
 use crate::routes::{Access, Route, route};
-use crate::{Ctx, Reply};
+use crate::{Ctx, Reply, body, etag};
 
 /// Rows of the route table.
 pub fn routes() -> Vec<Route> {
@@ -15,15 +16,16 @@ pub fn routes() -> Vec<Route> {
         route(Method::GET, "/1.0/projects", Access::Trusted, "projects", list),
         route(Method::POST, "/1.0/projects", Access::Server, "projects", create),
         route(Method::GET, ONE, Access::Trusted, "projects", get),
-        route(Method::POST, ONE, Access::Server, "projects", change),
-        route(Method::PUT, ONE, Access::Server, "projects", change),
-        route(Method::PATCH, ONE, Access::Server, "projects", change),
-        route(Method::DELETE, ONE, Access::Server, "projects", change),
+        route(Method::POST, ONE, Access::Server, "projects", rename),
+        route(Method::PUT, ONE, Access::Server, "projects", put),
+        route(Method::PATCH, ONE, Access::Server, "projects", patch),
+        route(Method::DELETE, ONE, Access::Server, "projects", delete),
+        route(Method::GET, "/1.0/projects/{name}/state", Access::Trusted, "project_usage", state),
     ]
 }
 
 async fn list(cx: Ctx) -> Result<Reply> {
-    let all = cx.core.projects(&cx.caller).await?;
+    let all = projects::list(&cx.core, &cx.caller).await?;
     if cx.recursion() > 0 {
         return Reply::json(&all);
     }
@@ -32,24 +34,53 @@ async fn list(cx: Ctx) -> Result<Reply> {
 }
 
 async fn get(cx: Ctx) -> Result<Reply> {
-    let project = cx.core.project(&cx.caller, cx.param("name")).await?;
+    let project = projects::get(&cx.core, &cx.caller, cx.param("name")).await?;
     Reply::json(&project)?.etag(&fields(&project))
 }
 
-fn fields(project: &Project) -> ProjectPut {
-    ProjectPut { config: project.config.clone(), description: project.description.clone() }
-}
-
 async fn create(mut cx: Ctx) -> Result<Reply> {
-    if cx.json::<ProjectsPost>().await?.name.is_empty() {
-        return Err(Error::bad_request("No name provided"));
-    }
-    cx.core.change_projects()?;
+    let (permit, post) = (cx.server_permit()?, cx.json::<ProjectsPost>().await?);
+    Reply::created(&projects::create(&cx.core, &permit, post).await?)
+}
+
+async fn put(mut cx: Ctx) -> Result<Reply> {
+    let wanted = cx.json::<ProjectPut>().await?;
+    update(cx, move |_| Ok(wanted.clone())).await
+}
+
+async fn patch(mut cx: Ctx) -> Result<Reply> {
+    let bytes = cx.bytes(body::JSON_LIMIT).await?;
+    update(cx, move |present| body::patch(present, &bytes)).await
+}
+
+async fn update(
+    cx: Ctx,
+    change: impl Fn(&ProjectPut) -> Result<ProjectPut> + Send + Sync + 'static,
+) -> Result<Reply> {
+    let headers = cx.headers().clone();
+    let merge = Box::new(move |present: ProjectPut| {
+        etag::check(&headers, &present)?;
+        change(&present)
+    });
+    projects::update(&cx.core, &cx.server_permit()?, &name(&cx)?, merge).await?;
     Ok(Reply::empty())
 }
 
-async fn change(cx: Ctx) -> Result<Reply> {
-    cx.core.project(&cx.caller, cx.param("name")).await?;
-    cx.core.change_projects()?;
+async fn rename(mut cx: Ctx) -> Result<Reply> {
+    let (permit, post) = (cx.server_permit()?, cx.json::<ProjectPost>().await?);
+    Reply::operation(&*projects::rename(&cx.core, &permit, &name(&cx)?, post.name)?)
+}
+
+async fn delete(cx: Ctx) -> Result<Reply> {
+    projects::delete(&cx.core, &cx.server_permit()?, &name(&cx)?).await?;
     Ok(Reply::empty())
+}
+
+async fn state(cx: Ctx) -> Result<Reply> {
+    Reply::json(&projects::state(&cx.core, &cx.caller, cx.param("name")).await?)
+}
+
+/// A name that no project can have belongs to none.
+fn name(cx: &Ctx) -> Result<ProjectName> {
+    cx.param("name").parse().map_err(|_| Error::not_found("Project not found"))
 }

@@ -5,7 +5,6 @@ use lxd_api::Timestamp;
 use lxd_api::image::{Image, ImagePut};
 
 use crate::cli::{Matches, Spec, switch};
-use crate::commands::init::find_image;
 use crate::cx::Cx;
 use crate::output::{print, print_yaml, units};
 
@@ -32,8 +31,7 @@ pub static SHOW: Spec = Spec {
 };
 
 async fn show(cx: &Cx, matches: &Matches) -> Result<()> {
-    let (client, name) = super::readable(cx, matches.arg(0))?;
-    let image = find_image(&client, &name).await?;
+    let image = super::look_at(cx, matches).await?;
     print_yaml(&ImagePut {
         auto_update: image.auto_update,
         properties: image.properties,
@@ -44,8 +42,7 @@ async fn show(cx: &Cx, matches: &Matches) -> Result<()> {
 }
 
 async fn info(cx: &Cx, matches: &Matches) -> Result<()> {
-    let (client, name) = super::readable(cx, matches.arg(0))?;
-    print(&describe(&find_image(&client, &name).await?));
+    print(&describe(&super::look_at(cx, matches).await?));
     Ok(())
 }
 

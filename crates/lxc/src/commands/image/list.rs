@@ -2,6 +2,8 @@
 
 use anyhow::{Result, bail};
 use lxd_api::image::Image;
+use lxd_client::Proxies;
+use lxd_client::simplestreams::Streams;
 use lxd_types::Pattern;
 use serde_json::Value;
 
@@ -60,7 +62,12 @@ const COLUMNS: &[(char, &str)] = &[
 async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
     let (remote, filters) = remote_and_filters(cx, matches)?;
     let columns = columns(matches.value("columns"))?;
-    let raw = cx.image_client(&remote)?.send::<Value>("GET", "/1.0/images?recursion=1", None).await?;
+    let server = cx.remote(&remote)?;
+    let raw = if server.is_image_server() {
+        serde_json::to_value(Streams::fetch(&server.addr, None, &Proxies::from_env()).await?.listed())?
+    } else {
+        cx.image_client(&remote)?.send::<Value>("GET", "/1.0/images?recursion=1", None).await?
+    };
     let mut kept = Vec::new();
     for value in raw.as_array().cloned().unwrap_or_default() {
         let image: Image = lxd_api::from_value(value.clone())?;

@@ -8,8 +8,11 @@ mod import;
 mod list;
 mod properties;
 
-use anyhow::{Result, bail};
-use lxd_client::Client;
+use anyhow::{Context, Result, bail};
+use lxd_api::image::Image;
+use lxd_client::simplestreams::Streams;
+use lxd_client::{Client, Proxies};
+use lxd_types::arch::Architecture;
 use serde_json::Value;
 
 use crate::cli::{Matches, Spec};
@@ -96,4 +99,22 @@ fn readable(cx: &Cx, text: &str) -> Result<(Client, String)> {
         bail!("Image identifier missing");
     }
     Ok((cx.image_client(&remote)?, name))
+}
+
+/// An image that is only looked at: it may be on a server of any kind.
+async fn look_at(cx: &Cx, matches: &Matches) -> Result<Image> {
+    let (remote, name) = cx.split(matches.arg(0))?;
+    let server = cx.remote(&remote)?;
+    if !server.is_image_server() {
+        let (client, name) = readable(cx, matches.arg(0))?;
+        return find_image(&client, &name).await;
+    }
+    let native = Architecture::native().context("The architecture of this host is unknown")?;
+    let architectures: Vec<Architecture> =
+        std::iter::once(native).chain(native.personalities().iter().copied()).collect();
+    let streams = Streams::fetch(&server.addr, None, &Proxies::from_env()).await?;
+    let found = streams.find(&name, matches.is("vm"), &architectures).context("Image not found")?;
+    let fingerprint = found.fingerprint.clone();
+    let listed = streams.listed().into_iter().find(|image| image.fingerprint == fingerprint);
+    listed.context("Image not found")
 }

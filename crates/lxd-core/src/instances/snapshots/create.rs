@@ -18,6 +18,7 @@ use super::super::{InstanceKey, Model, files, load};
 use super::{SnapshotKey, enter, pool_of, volume_row};
 use crate::journal::Log;
 use crate::lifecycle::Lifecycle;
+use crate::projects::require_snapshots;
 use crate::{SharedCore, Undo};
 
 /// Where the program is that stores the state of processes.
@@ -163,6 +164,7 @@ async fn record(
             if row.id != id {
                 return Err(Error::not_found("Instance not found"));
             }
+            require_snapshots(tx, &row.project)?;
             let volume = volume_row(tx, &row)?;
             let new = snapshots::Snapshot {
                 instance_id: id,

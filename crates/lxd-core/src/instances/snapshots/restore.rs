@@ -16,6 +16,7 @@ use super::super::{InstanceKey, put_view, start};
 use super::{SnapshotKey, enter, find, pool_of};
 use crate::journal::Log;
 use crate::lifecycle::Lifecycle;
+use crate::projects::{Change, allowed};
 use crate::{SharedCore, Undo};
 
 /// Starts the restoring; the answer is its operation.
@@ -138,7 +139,9 @@ async fn record(core: &SharedCore, key: &SnapshotKey) -> Result<()> {
         .write(move |tx| {
             let (model, snapshot) = find(tx, &wanted)?;
             let plan = plan_update(tx, &registry, &ids, &model, fields(&put_view(&model), snapshot))?;
-            instances::update(tx, model.row.id, &plan.change)
+            instances::update(tx, model.row.id, &plan.change)?;
+            // A snapshot may be older than the rules of its project (security.md C4).
+            allowed(tx, &model.row.project, Change::Instance(&model.key))
         })
         .await
 }

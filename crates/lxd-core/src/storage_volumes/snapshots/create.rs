@@ -15,6 +15,7 @@ use lxd_types::{ConfigExt, Error, Expiry, Kind, Result, snapshot_pattern};
 use super::{SnapshotKey, expiry_of, find_snapshot};
 use crate::journal::Log;
 use crate::lifecycle::Lifecycle;
+use crate::projects::require_snapshots;
 use crate::storage_volumes::{Found, VolumeKey, busy, find};
 use crate::{Core, SharedCore, Undo};
 
@@ -45,6 +46,7 @@ pub async fn create(
     core.db
         .read(move |tx| {
             let found = find(tx, &wanted)?;
+            require_snapshots(tx, &found.row.project)?;
             asked.as_ref().map_or(Ok(()), |name| free(tx, &found, name.as_str()))
         })
         .await?;
@@ -132,6 +134,7 @@ async fn next_name(core: &SharedCore, found: &Found) -> Result<SnapshotName> {
 /// The row: description and keys are those that the volume has now.
 fn record(tx: &lxd_db::Tx<'_>, key: &SnapshotKey, expiry: Option<DateTime<Utc>>) -> Result<()> {
     let volume = find(tx, &key.volume)?.row;
+    require_snapshots(tx, &volume.project)?;
     let name = key.name.as_str();
     storage_volumes::insert_snapshot(tx, volume.id, name, &volume.description, expiry, &volume.config)
         .map(drop)

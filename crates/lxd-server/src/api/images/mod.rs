@@ -8,7 +8,7 @@ use http::Method;
 use lxd_api::image::{Image, ImagePut};
 use lxd_auth::Level;
 use lxd_core::images::{self, View};
-use lxd_types::{Error, Result};
+use lxd_types::Result;
 
 use crate::filter::Filter;
 use crate::routes::{Access, Route, route};
@@ -91,8 +91,7 @@ async fn secret(cx: Ctx) -> Result<Reply> {
 }
 
 async fn refresh(cx: Ctx) -> Result<Reply> {
-    images::get(&cx.core, view(&cx, false), cx.param("fingerprint")).await?;
-    Err(Error::not_implemented("Refreshing images is not supported yet"))
+    Reply::operation(&*images::refresh(&cx.core, &cx.permit()?, cx.param("fingerprint")).await?)
 }
 
 fn fields(image: &Image) -> ImagePut {

@@ -11,6 +11,9 @@ use crate::{Ctx, Reply};
 
 /// The list: URLs, objects, or objects with their run-time state.
 pub async fn list(cx: Ctx) -> Result<Reply> {
+    if cx.all_projects() && cx.query("project").is_some() {
+        return Err(Error::bad_request("Cannot specify a project when requesting all projects"));
+    }
     let filter = Filter::parse(cx.query("filter").unwrap_or_default())?;
     let wanted = List { kind: wanted_kind(&cx)?, all_projects: cx.all_projects() };
     let status = |key: &InstanceKey| cx.core.runtime.status(key);

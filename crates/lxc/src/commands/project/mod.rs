@@ -1,0 +1,168 @@
+//! `lxc project`
+
+mod edit;
+mod info;
+mod list;
+mod switch;
+
+use anyhow::Result;
+use lxd_api::project::{Project, ProjectPut};
+use serde_json::{Map, Value, json};
+
+use super::entity::{Entity, send};
+use crate::cli::{Matches, Spec, list as many};
+use crate::cx::{Cx, Target};
+
+/// The group.
+pub static SPEC: Spec = Spec {
+    name: "project",
+    about: "Manage projects",
+    subs: &[
+        &CREATE,
+        &DELETE,
+        &edit::SPEC,
+        &GET,
+        &info::SPEC,
+        &list::SPEC,
+        &RENAME,
+        &SET,
+        &SHOW,
+        &switch::SPEC,
+        &UNSET,
+    ],
+    ..Spec::NEW
+};
+
+const PROJECT: &str = "[<remote>:]<project>";
+
+fn target(cx: &Cx, text: &str) -> Result<Target> {
+    cx.named(text, "Missing project name")
+}
+
+fn entity(target: &Target) -> Entity {
+    Entity::new(&target.client, path(target))
+}
+
+fn path(target: &Target) -> String {
+    format!("/1.0/projects/{}", target.segment())
+}
+
+static CREATE: Spec = Spec {
+    name: "create",
+    args: PROJECT,
+    about: "Make a project",
+    flags: &[many("config", "Configuration key of the project").short('c')],
+    count: (1, 1),
+    run: Some(|cx, m| Box::pin(create(cx, m))),
+    ..Spec::NEW
+};
+
+async fn create(cx: &Cx, matches: &Matches) -> Result<()> {
+    let target = target(cx, matches.arg(0))?;
+    let mut config = Map::new();
+    for setting in matches.list("config") {
+        let Some((key, value)) = setting.split_once('=') else {
+            anyhow::bail!("Bad key=value pair: {setting:?}");
+        };
+        config.insert(key.to_owned(), json!(value));
+    }
+    let body = json!({"name": target.name, "config": config, "description": ""});
+    target.client.send("POST", "/1.0/projects", Some(&body)).await?;
+    if !cx.quiet {
+        println!("Project {} created", target.name);
+    }
+    Ok(())
+}
+
+static DELETE: Spec = Spec {
+    name: "delete",
+    aliases: &["rm"],
+    args: PROJECT,
+    about: "Remove a project",
+    count: (1, 1),
+    run: Some(|cx, m| Box::pin(delete(cx, m))),
+    ..Spec::NEW
+};
+
+async fn delete(cx: &Cx, matches: &Matches) -> Result<()> {
+    let target = target(cx, matches.arg(0))?;
+    target.client.send::<Value>("DELETE", &path(&target), None).await?;
+    if !cx.quiet {
+        println!("Project {} deleted", target.name);
+    }
+    // Who worked in it goes on in the project that always exists.
+    let mut conf = cx.conf_mut();
+    match conf.remotes.get_mut(&target.remote) {
+        Some(remote) if remote.project == target.name => {
+            remote.project.clear();
+            conf.save()
+        }
+        _ => Ok(()),
+    }
+}
+
+static RENAME: Spec = Spec {
+    name: "rename",
+    aliases: &["mv"],
+    args: "[<remote>:]<project> <new-name>",
+    about: "Give a project another name",
+    count: (2, 2),
+    run: Some(|cx, m| Box::pin(rename(cx, m))),
+    ..Spec::NEW
+};
+
+async fn rename(cx: &Cx, matches: &Matches) -> Result<()> {
+    let (target, new) = (target(cx, matches.arg(0))?, matches.arg(1));
+    send(cx, &target.client, "POST", &path(&target), Some(&json!({"name": new}))).await?;
+    if !cx.quiet {
+        println!("Project {} renamed to {new}", target.name);
+    }
+    let mut conf = cx.conf_mut();
+    match conf.remotes.get_mut(&target.remote) {
+        Some(remote) if remote.project == target.name => {
+            new.clone_into(&mut remote.project);
+            conf.save()
+        }
+        _ => Ok(()),
+    }
+}
+
+static GET: Spec = Spec {
+    name: "get",
+    args: "[<remote>:]<project> <key>",
+    about: "Print one configuration key of a project",
+    count: (2, 2),
+    run: Some(|cx, m| Box::pin(async { entity(&target(cx, m.arg(0))?).print_key(m.arg(1)).await })),
+    ..Spec::NEW
+};
+
+static SET: Spec = Spec {
+    name: "set",
+    args: "[<remote>:]<project> <key>=<value>...",
+    about: "Set configuration keys of a project",
+    count: (2, usize::MAX),
+    run: Some(|cx, m| {
+        Box::pin(async { entity(&target(cx, m.arg(0))?).set::<ProjectPut>(cx, m.rest(1)).await })
+    }),
+    ..Spec::NEW
+};
+
+static UNSET: Spec = Spec {
+    name: "unset",
+    args: "[<remote>:]<project> <key>",
+    about: "Drop a configuration key of a project",
+    count: (2, 2),
+    run: Some(|cx, m| {
+        Box::pin(async { entity(&target(cx, m.arg(0))?).unset_loosely::<ProjectPut>(cx, m.arg(1)).await })
+    }),
+    ..Spec::NEW
+};
+
+static SHOW: Spec = Spec {
+    name: "show",
+    args: PROJECT,
+    about: "Print a project as YAML",
+    count: (1, 1),
+    run: Some(|cx, m| Box::pin(async { entity(&target(cx, m.arg(0))?).show::<Project>().await })),
+    ..Spec::NEW
+};

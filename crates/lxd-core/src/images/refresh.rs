@@ -1,0 +1,261 @@
+//! Keeping images that came from other servers: a newer one replaces them, and cached ones that nobody uses go.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use lxd_auth::Permit;
+use lxd_config::{project as project_keys, server as server_keys};
+use lxd_db::{image_aliases, images, projects};
+use lxd_task::operation::Operation;
+use lxd_task::{OpHandle, OperationSpec};
+use lxd_types::names::{Fingerprint, ProjectName};
+use lxd_types::{Config, Error, Result};
+
+use super::create::{self, UploadOptions};
+use super::get::{View, find};
+use super::remote::{self, RemoteImage};
+use super::{delete, url_of};
+use crate::lifecycle::Lifecycle;
+use crate::{Core, SharedCore};
+
+/// Seconds of an hour.
+const HOUR: u64 = 60 * 60;
+
+/// `POST /1.0/images/{fingerprint}/refresh`: looks for a newer version now.
+///
+/// # Errors
+/// "Image not found".
+pub async fn refresh(core: &SharedCore, permit: &Permit, prefix: &str) -> Result<Arc<Operation>> {
+    let view = View { project: permit.project().clone(), public_only: false };
+    let row = find(core, view, prefix).await?;
+    let spec = OperationSpec::task("Refreshing image", permit.project().as_str())
+        .on("images", url_of(&row.fingerprint))
+        .by(permit.caller().requestor());
+    let (work, permit) = (core.clone(), permit.clone());
+    Ok(core.operations.spawn(spec, move |op| async move {
+        let refreshed = update(&work, &permit, &op, row).await?;
+        op.set("refreshed", refreshed);
+        Ok(())
+    }))
+}
+
+/// Replaces an image by the present one of its source; true when there was a newer one.
+async fn update(core: &SharedCore, permit: &Permit, op: &OpHandle, old: images::Image) -> Result<bool> {
+    let Some(source) = old.source.clone() else { return Ok(false) };
+    let wanted = RemoteImage::stored(&source, old.kind);
+    let found = remote::find(core, &wanted).await?;
+    if found.fingerprint() == old.fingerprint {
+        return Ok(false);
+    }
+    let fingerprint: Fingerprint = found.fingerprint().parse()?;
+    let turn = core.downloads.of(fingerprint.as_str());
+    let _turn = turn.lock().await;
+    // Images belong to the project that owns them, which may be another than that of the request.
+    let permit = permit.in_project(old.project.parse()?);
+    if !remote::is_here(core, permit.project(), &fingerprint).await? {
+        let options = UploadOptions {
+            public: old.public,
+            auto_update: old.auto_update,
+            cached: old.cached,
+            profiles: Some(old.profiles.clone()),
+            ..remote::options(&found, &wanted)
+        };
+        let received = remote::fetch(core, op, &wanted, &found).await?;
+        create::store(core, &permit, op, received, options).await?;
+    }
+    let (id, project_id, new) = (old.id, old.project_id, fingerprint.clone());
+    core.db
+        .write(move |tx| {
+            let new = images::get(tx, project_id, new.as_str(), false)?;
+            image_aliases::move_all(tx, id, new.id)?;
+            match images::by_id(tx, id)?.last_used {
+                Some(last_used) => images::set_last_used(tx, new.id, last_used),
+                None => Ok(()),
+            }
+        })
+        .await?;
+    delete::run(core, &permit, &old.fingerprint.parse()?).await?;
+    let event = Lifecycle::new("image-refreshed", url_of(fingerprint.as_str())).in_project(permit.project());
+    core.tell(permit.caller(), event);
+    Ok(true)
+}
+
+/// When the images of each project were looked at last.
+#[derive(Default)]
+pub struct Updates(tokio::sync::Mutex<HashMap<String, Instant>>);
+
+/// The background task: images that shall be kept up to date, project by project at its own interval.
+pub async fn update_all(core: Arc<Core>) {
+    if let Err(error) = try_update_all(&core).await {
+        tracing::error!(error = error.chain(), "Failed to look for newer images");
+    }
+}
+
+async fn try_update_all(core: &SharedCore) -> Result<()> {
+    let (all, configs) = core.db.read(|tx| Ok((images::list(tx, None, false)?, projects::list(tx)?))).await?;
+    let server = core.server.config();
+    let mut last = core.image_updates.0.lock().await;
+    for project in configs {
+        let hours = match project_keys::IMAGES_AUTO_UPDATE_INTERVAL.read(&project.config)? {
+            Some(own) => own,
+            None => server_keys::IMAGES_AUTO_UPDATE_INTERVAL.read_or(&server, 0)?,
+        };
+        let interval = Duration::from_secs(u64::try_from(hours).unwrap_or(0).saturating_mul(HOUR));
+        let early = last.get(&project.name).is_some_and(|at| at.elapsed() < interval);
+        if interval.is_zero() || early {
+            continue;
+        }
+        last.insert(project.name.clone(), Instant::now());
+        let name: ProjectName = project.name.parse()?;
+        for row in all.iter().filter(|row| row.project == project.name && row.auto_update) {
+            update_in_background(core, &name, row.clone()).await;
+        }
+    }
+    Ok(())
+}
+
+async fn update_in_background(core: &SharedCore, project: &ProjectName, row: images::Image) {
+    if row.source.is_none() {
+        return;
+    }
+    let (url, permit) = (url_of(&row.fingerprint), Permit::daemon(project.clone()));
+    let spec = OperationSpec::task("Updating images", project.as_str()).on("images", url.clone());
+    let work = core.clone();
+    let operation = core
+        .operations
+        .spawn(spec, move |op| async move { update(&work, &permit, &op, row).await.map(drop) });
+    operation.wait(None).await;
+    if let Err(error) = operation.result() {
+        tracing::warn!(image = url, error = error.chain(), "Failed to update an image");
+    }
+}
+
+/// The background task: cached images that no instance was made of for long.
+pub async fn expire_cached(core: Arc<Core>) {
+    if let Err(error) = try_expire(&core).await {
+        tracing::error!(error = error.chain(), "Failed to remove cached images");
+    }
+}
+
+async fn try_expire(core: &SharedCore) -> Result<()> {
+    let projects: HashMap<String, Config> = core
+        .db
+        .read(projects::list)
+        .await?
+        .into_iter()
+        .map(|project| (project.name, project.config))
+        .collect();
+    let server = core.server.config();
+    let cached = core.db.read(|tx| images::list(tx, None, false)).await?;
+    for image in cached.into_iter().filter(|image| image.cached) {
+        let own = projects.get(&image.project);
+        let own =
+            own.map(|config| project_keys::IMAGES_REMOTE_CACHE_EXPIRY.read(config)).transpose()?.flatten();
+        let days = match own {
+            Some(days) => days,
+            None => server_keys::IMAGES_REMOTE_CACHE_EXPIRY.read_or(&server, 10)?,
+        };
+        let used = image.last_used.unwrap_or(image.uploaded);
+        if days > 0 && Utc::now() - used >= chrono::Duration::days(days) {
+            let permit = Permit::daemon(image.project.parse()?);
+            let fingerprint: Fingerprint = image.fingerprint.parse()?;
+            if let Err(error) = delete::run(core, &permit, &fingerprint).await {
+                tracing::warn!(
+                    image = url_of(&image.fingerprint),
+                    error = error.chain(),
+                    "A cached image stays"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Starts to copy an image of another server here; the answer is the operation.
+///
+/// # Errors
+/// The request names no image or a server that is not asked.
+pub fn copy(
+    core: &SharedCore,
+    permit: &Permit,
+    wanted: RemoteImage,
+    options: UploadOptions,
+) -> Result<Arc<Operation>> {
+    wanted.check()?;
+    let spec = OperationSpec::task("Downloading image", permit.project().as_str())
+        .by(permit.caller().requestor())
+        .cancellable();
+    let (work, permit) = (core.clone(), permit.clone());
+    Ok(core
+        .operations
+        .spawn(spec, move |op| async move { run_copy(&work, &permit, &op, wanted, options).await }))
+}
+
+async fn run_copy(
+    core: &SharedCore,
+    permit: &Permit,
+    op: &OpHandle,
+    wanted: RemoteImage,
+    given: UploadOptions,
+) -> Result<()> {
+    let found = remote::find(core, &wanted).await?;
+    let fingerprint: Fingerprint = found.fingerprint().parse()?;
+    let turn = core.downloads.of(fingerprint.as_str());
+    let _turn = turn.lock().await;
+    if remote::is_here(core, permit.project(), &fingerprint).await? {
+        return adopt(core, permit, op, &fingerprint, given, wanted.source()).await;
+    }
+    let mut options = remote::options(&found, &wanted);
+    options.properties.extend(given.properties);
+    options.expiry = given.expiry.or(options.expiry);
+    let options = UploadOptions {
+        filename: if given.filename.is_empty() { options.filename } else { given.filename },
+        public: given.public,
+        auto_update: given.auto_update,
+        aliases: given.aliases,
+        profiles: given.profiles,
+        ..options
+    };
+    let received = remote::fetch(core, op, &wanted, &found).await?;
+    create::store(core, permit, op, received, options).await
+}
+
+/// A cached image that is asked for by itself is not cached any more.
+async fn adopt(
+    core: &SharedCore,
+    permit: &Permit,
+    op: &OpHandle,
+    fingerprint: &Fingerprint,
+    given: UploadOptions,
+    source: Option<images::Source>,
+) -> Result<()> {
+    let (project, wanted) = (permit.project().clone(), fingerprint.clone());
+    core.db
+        .write(move |tx| {
+            let image = images::get(tx, super::owner(tx, &project)?, wanted.as_str(), false)?;
+            if !image.cached {
+                return Err(Error::conflict("Image with same fingerprint already exists"));
+            }
+            images::set_cached(tx, image.id, false)?;
+            if let Some(source) = &source {
+                images::set_source(tx, image.id, source)?;
+            }
+            let ids = super::profile_ids(tx, &project, Some(&image.profiles))?;
+            let public = image.public || given.public;
+            images::update(tx, image.id, public, given.auto_update, image.expiry, &image.properties, &ids)?;
+            for (name, description) in &given.aliases {
+                if image_aliases::find(tx, image.project_id, name)?.is_some() {
+                    return Err(Error::conflict(format!("Alias already exists: {name}")));
+                }
+                image_aliases::insert(tx, image.project_id, image.id, name, description)?;
+            }
+            Ok(())
+        })
+        .await?;
+    op.set("fingerprint", fingerprint.as_str());
+    let event = Lifecycle::new("image-updated", url_of(fingerprint.as_str())).in_project(permit.project());
+    core.tell(permit.caller(), event);
+    Ok(())
+}
