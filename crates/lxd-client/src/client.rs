@@ -213,12 +213,11 @@ impl Client {
         if let Some(mut sender) = kept
             && let Some(again) = replay
             && sender.ready().await.is_ok()
+            && let Ok(reply) = self.exchange(sender, &head, memory(again)).await
         {
-            if let Ok(reply) = self.exchange(sender, &head, memory(again)).await {
-                return Ok(reply);
-            }
-            // The server had closed the idle connection: once more on a new one.
+            return Ok(reply);
         }
+        // The server had closed the idle connection, or there was none.
         let sender = self.connect().await?;
         self.exchange(sender, &head, body).await.map_err(|error| {
             Error::Protocol(format!(

@@ -23,6 +23,7 @@ use super::super::{InstanceKey, backup_yaml, load, snapshots};
 use super::{BackupKey, draft, in_folder};
 use crate::journal::Log;
 use crate::lifecycle::Lifecycle;
+use crate::projects::require_backups;
 use crate::{SharedCore, Undo};
 
 /// Bytes that are written to the disk at once.
@@ -119,7 +120,12 @@ async fn run(
             created: row.created,
         })
         .await?;
-        let recorded = core.db.write(move |tx| rows::insert(tx, &row).map(drop)).await;
+        let project = key.instance.project.clone();
+        let record = move |tx: &lxd_db::Tx<'_>| {
+            require_backups(tx, project.as_str())?;
+            rows::insert(tx, &row).map(drop)
+        };
+        let recorded = core.db.write(record).await;
         recorded.map_err(|error| match error.kind() {
             Kind::Conflict => {
                 Error::conflict(format!("Backup \"{}/{}\" already exists", key.instance.name, key.name))
