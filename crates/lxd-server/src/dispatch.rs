@@ -59,7 +59,7 @@ impl Service {
             return Ok(Reply::response(Response::new(http_body_util::Full::default())));
         }
         let (parts, body) = request.into_parts();
-        match self.admit(caller, Request::from_parts(parts, ())) {
+        match self.admit(caller, Request::from_parts(parts, ())).await {
             Ok((route, mut cx)) => {
                 cx.body = Some(body);
                 self.run(route, cx).await
@@ -72,7 +72,7 @@ impl Service {
     }
 
     /// Finds the route and refuses what may not go there, before any of the body is read.
-    fn admit(&self, caller: Arc<Caller>, request: Request<()>) -> Result<(Arc<Route>, Ctx)> {
+    async fn admit(&self, caller: Arc<Caller>, request: Request<()>) -> Result<(Arc<Route>, Ctx)> {
         let (route, collection, params) = match self.router.find(request.method(), request.uri().path()) {
             Found::Route { route, collection, params } => (route.clone(), collection, params),
             Found::OtherMethods => return Err(other_method(request.method())),

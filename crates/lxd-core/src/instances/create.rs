@@ -349,7 +349,7 @@ async fn fill(core: &SharedCore, op: &OpHandle, request: &CreateInstance, plan: 
             crate::storage_pools::create_from_image(core, &pool, fingerprint, &volume, plan.size, filler)
                 .await
         }
-        Source::Empty | Source::Copy(_) | Source::Backup(_) => {
+        Source::Empty | Source::Remote(_) | Source::Copy(_) | Source::Backup(_) => {
             let pool = crate::storage_pools::open(core, &plan.pool).await?;
             pool.create(&volume, plan.size, Some(filler)).await
         }
