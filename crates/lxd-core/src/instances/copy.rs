@@ -183,30 +183,25 @@ pub fn record_snapshots(
     }
     let source = load(tx, &copy.instance)?;
     for snapshot in rows::list(tx, source.row.id)? {
-        insert(tx, &snapshot, &plan.expanded, instance, volume)?;
+        insert(tx, &snapshot, &plan.row.devices, instance, volume)?;
     }
     Ok(())
 }
 
-/// Records a copy of a snapshot for an instance with these devices.
-fn insert(tx: &Tx<'_>, of: &rows::Snapshot, expanded: &Devices, instance: i64, volume: i64) -> Result<()> {
+/// Records a copy of a snapshot for an instance with these devices of its own.
+fn insert(tx: &Tx<'_>, of: &rows::Snapshot, own: &Devices, instance: i64, volume: i64) -> Result<()> {
     let mut new = rows::Snapshot { instance_id: instance, stateful: false, ..of.clone() };
-    with_root(&mut new.devices, expanded);
+    with_root(&mut new.devices, own);
     rows::insert(tx, &new)?;
     storage_volumes::insert_snapshot(tx, volume, &new.name, &new.description, new.expiry, &Config::new())
         .map(drop)
 }
 
-/// Gives devices of a snapshot the root disk of its instance, where theirs names another pool.
-pub(super) fn with_root(devices: &mut Devices, expanded: &Devices) {
-    let Some((name, root)) = expanded.iter().find(|(_, device)| device.is_root_disk()) else { return };
-    let other = devices.iter().find(|(_, device)| device.is_root_disk()).map(|(name, _)| name.clone());
-    if let Some(other) = other
-        && devices[&other].get("pool") != root.get("pool")
-    {
-        devices.remove(&other);
-        devices.insert(name.clone(), root.clone());
-    }
+/// Gives the devices of a snapshot the root disk that its instance has of its own: a snapshot is where its instance is.
+pub(super) fn with_root(devices: &mut Devices, own: &Devices) {
+    let Some((name, root)) = own.iter().find(|(_, device)| device.is_root_disk()) else { return };
+    devices.retain(|_, device| !device.is_root_disk());
+    devices.insert(name.clone(), root.clone());
 }
 
 /// Copies the files: the volume and the snapshots that were recorded. A running origin stands still meanwhile.
@@ -328,7 +323,7 @@ pub async fn refresh(
             .write(move |tx| {
                 let model = load(tx, &wanted)?;
                 let volume = snapshots::volume_row(tx, &model.row)?;
-                new.iter().try_for_each(|one| insert(tx, one, &model.devices, model.row.id, volume.id))
+                new.iter().try_for_each(|one| insert(tx, one, &model.row.devices, model.row.id, volume.id))
             })
             .await?;
         let names = names(&missing)?;
@@ -400,14 +395,16 @@ mod tests {
 
     #[test]
     fn snapshots_move_with_their_root() {
-        let expanded: Devices =
+        let own: Devices =
             [("root".to_owned(), device(&[("type", "disk"), ("path", "/"), ("pool", "b")]))].into();
         let mut devices: Devices =
             [("r".to_owned(), device(&[("type", "disk"), ("path", "/"), ("pool", "a")]))].into();
-        with_root(&mut devices, &expanded);
-        assert_eq!(devices, expanded);
-        let mut none = Devices::new();
-        with_root(&mut none, &expanded);
-        assert!(none.is_empty());
+        with_root(&mut devices, &own);
+        assert_eq!(devices, own);
+        let mut inherited = Devices::new();
+        with_root(&mut inherited, &own);
+        assert_eq!(inherited, own);
+        with_root(&mut inherited, &Devices::new());
+        assert_eq!(inherited, own);
     }
 }

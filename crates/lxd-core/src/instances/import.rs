@@ -173,7 +173,7 @@ pub fn record_snapshots(
 ) -> Result<()> {
     for (name, snapshot) in &backup.snapshots {
         let mut devices = snapshot.devices.clone();
-        copy::with_root(&mut devices, &plan.expanded);
+        copy::with_root(&mut devices, &plan.row.devices);
         let expiry = (!snapshot.expires_at.is_never()).then(|| snapshot.expires_at.0.to_utc());
         let new = rows::Snapshot {
             instance_id: instance,

@@ -12,7 +12,7 @@ use lxd_types::{Config, Error, Kind, Result};
 
 use super::super::stop::{Stop, stop_quietly};
 use super::super::update::plan_update;
-use super::super::{InstanceKey, put_view, start};
+use super::super::{InstanceKey, copy, put_view, start};
 use super::{SnapshotKey, enter, find, pool_of};
 use crate::journal::Log;
 use crate::lifecycle::Lifecycle;
@@ -148,11 +148,10 @@ async fn record(core: &SharedCore, key: &SnapshotKey) -> Result<()> {
 
 /// The instance as the snapshot says, with what belongs to the instance's present.
 fn fields(present: &InstancePut, snapshot: snapshots::Snapshot) -> InstancePut {
-    InstancePut {
-        config: merged(&present.config, snapshot.config),
-        devices: snapshot.devices,
-        ..present.clone()
-    }
+    let mut devices = snapshot.devices;
+    // It may have moved to another pool since.
+    copy::with_root(&mut devices, &present.devices);
+    InstancePut { config: merged(&present.config, snapshot.config), devices, ..present.clone() }
 }
 
 /// The keys of the snapshot; but what says which instance it is, which ids it has and how it stopped stays.
