@@ -43,6 +43,7 @@ const TASKS: &[Task<Core>] = &[
     Task { name: "end of what is kept for the next request", every: KEPT, run: |core| Box::pin(sweep(core)) },
     Task { name: "newer images", every: HOUR, run: |core| Box::pin(crate::images::update_all(core)) },
     Task { name: "unused images", every: HOUR, run: |core| Box::pin(crate::images::expire_cached(core)) },
+    Task { name: "inventory of the pools", every: HOUR, run: |core| Box::pin(check_inventory(core)) },
     Task { name: "removal of resolved warnings", every: HOUR, run: |core| Box::pin(prune_warnings(core)) },
     Task {
         name: "expired volume snapshots",
@@ -93,6 +94,7 @@ async fn log_slow_steps(core: Arc<Core>) {
 }
 
 async fn daily_copy(core: Arc<Core>) {
+    core.db.keep_reserve().await;
     if let Err(error) = core.db.keep_daily_copy(Utc::now()).await {
         tracing::error!(error = error.chain(), "Failed to keep a copy of the database");
     }
@@ -108,6 +110,12 @@ async fn prune_warnings(core: Arc<Core>) {
 async fn sweep(core: Arc<Core>) {
     core.file_sessions.sweep();
     core.lists.sweep();
+}
+
+async fn check_inventory(core: Arc<Core>) {
+    if let Err(error) = crate::inventory::check(&core).await {
+        tracing::error!(error = error.chain(), "Failed to compare the pools with the database");
+    }
 }
 
 async fn renew_backup_yaml(core: Arc<Core>) {

@@ -108,6 +108,8 @@ pub struct Core {
     pub guesses: Guard,
     /// Cancelled when the daemon is to end.
     pub end: CancellationToken,
+    /// Storage pools that cannot be used at present.
+    pub unavailable_pools: crate::storage_pools::Unavailable,
     /// Files of images.
     pub image_store: Store,
     /// Images that are being fetched.
@@ -143,10 +145,10 @@ impl Core {
         let helper = Helper::beside_executable().map_err(|error| error.chain());
         let containers =
             helper.clone().and_then(|helper| Containers::new(helper).map_err(|error| error.chain()));
-        let runner: Arc<dyn Runner> = Arc::new(RealRunner);
+        let faults = Arc::new(Faults::from_environment());
+        let runner = faults.around(Arc::new(RealRunner));
         let storage_drivers = lxd_storage::available(&*runner).await;
         let bridges = Bridges::new(runner.clone(), Netlink::open()?, paths.networks(), options.group.clone());
-        let faults = Arc::new(Faults::from_environment());
         let events = EventHub::default();
         let file_sessions = FileSessions::default();
         let core = Arc::new_cyclic(|me| Self {
@@ -183,6 +185,7 @@ impl Core {
             trust,
             trust_changes: watch::Sender::new(0),
             guesses: Guard::default(),
+            unavailable_pools: crate::storage_pools::Unavailable::default(),
             end: CancellationToken::new(),
             lanes: Mutex::default(),
             paths,

@@ -3,8 +3,11 @@
 //! Points stand before and after each journal entry and after each external effect. They do nothing unless the
 //! daemon was started with `LXD_TEST_FAULTS=1` and a test armed one through `/internal/faults`.
 
-use std::sync::Mutex;
+use std::fs::File;
+use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
+use lxd_host::{Cmd, CmdError, Detached, Output, Runner};
 use lxd_types::{Error, Result};
 
 /// What happens at the armed point.
@@ -57,6 +60,11 @@ impl Faults {
         Ok(seen)
     }
 
+    /// A runner with a point before and after each command; the same one when there are no faults.
+    pub fn around(self: &Arc<Self>, runner: Arc<dyn Runner>) -> Arc<dyn Runner> {
+        if self.enabled { Arc::new(FaultyRunner { runner, faults: self.clone() }) } else { runner }
+    }
+
     /// A point: passes, unless it is the armed one.
     ///
     /// # Errors
@@ -79,6 +87,40 @@ impl Faults {
                 Err(Error::internal("The daemon survived SIGKILL"))
             }
         }
+    }
+}
+
+/// Runs commands, with points around them.
+struct FaultyRunner {
+    runner: Arc<dyn Runner>,
+    faults: Arc<Faults>,
+}
+
+impl FaultyRunner {
+    fn point(&self, name: &'static str) -> Result<(), CmdError> {
+        self.faults
+            .point(name)
+            .map_err(|error| CmdError::Start { line: name.to_owned(), source: std::io::Error::other(error) })
+    }
+}
+
+#[async_trait]
+impl Runner for FaultyRunner {
+    async fn run(&self, cmd: Cmd) -> Result<Output, CmdError> {
+        self.point("before a command")?;
+        let output = self.runner.run(cmd).await?;
+        self.point("after a command")?;
+        Ok(output)
+    }
+
+    async fn spawn(&self, cmd: Cmd, stderr: File) -> Result<Detached, CmdError> {
+        self.point("before a service")?;
+        let detached = self.runner.spawn(cmd, stderr).await?;
+        // A service that runs was started: here only a kill can happen.
+        if let Err(error) = self.point("after a service") {
+            tracing::error!(%error, "A fault that cannot be");
+        }
+        Ok(detached)
     }
 }
 

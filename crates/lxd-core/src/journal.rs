@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use lxd_db::{Db, journal};
+use lxd_db::warnings::Subject;
+use lxd_db::{Db, journal, nodes};
 use lxd_task::journal::{Entry, Store, UndoLog};
 use lxd_types::Result;
 
 use crate::faults::Faults;
+use crate::warnings::WarningType;
 use crate::{SharedCore, Undo};
 
 /// The undo log that a use case gets.
@@ -64,12 +66,18 @@ impl crate::Core {
     /// The journal cannot be read.
     pub async fn recover(self: &SharedCore) -> Result<()> {
         let left = lxd_task::journal::recover::<Undo>(self.journal.as_ref(), self.as_ref()).await?;
-        for (entry, error) in left {
-            tracing::error!(
-                step = entry.step,
-                error = error.chain(),
-                "A leftover could not be removed, it is tried again at the next start"
-            );
+        let kind = WarningType::CleanupFailed;
+        for (entry, error) in &left {
+            let text = format!("{} ({}); it is tried again at the next start", error.chain(), entry.step);
+            self.warn(kind, &text).await;
+        }
+        if left.is_empty() {
+            self.warning_resolved(Subject {
+                type_code: kind as i64,
+                node_id: Some(nodes::LONE),
+                ..Subject::default()
+            })
+            .await;
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ mod devices;
 pub mod faults;
 pub mod images;
 pub mod instances;
+mod inventory;
 pub mod journal;
 mod lifecycle;
 pub mod networks;

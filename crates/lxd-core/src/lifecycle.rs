@@ -2,6 +2,7 @@
 
 use lxd_api::event::EventLifecycle;
 use lxd_auth::Caller;
+use lxd_db::projects;
 use lxd_types::names::ProjectName;
 use serde_json::{Map, Value};
 
@@ -16,9 +17,11 @@ pub struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// `action` on the object with this URL, e.g. `instance-created` on `/1.0/instances/c1`.
+    /// `action` on the object with this URL, e.g. `instance-created` on `/1.0/instances/c1`. What belongs to no project is
+    /// told in the project `default`, as the reference does.
     pub fn new(action: &'static str, source: impl Into<String>) -> Self {
-        Self { action, source: source.into(), project: String::new(), context: Map::new() }
+        let project = projects::DEFAULT_NAME.to_owned();
+        Self { action, source: source.into(), project, context: Map::new() }
     }
 
     /// Of an object in a project; the URL gets `?project=` where the project is not `default`.

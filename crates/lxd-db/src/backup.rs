@@ -27,12 +27,22 @@ fn copy(conn: &Connection, target: &Path) -> Result<()> {
     Backup::new(conn, &mut kept)
         .and_then(|backup| backup.run_to_completion(i32::MAX, std::time::Duration::ZERO, None))
         .map_err(file(told()))?;
+    forget_journal(&kept).map_err(file(told()))?;
     verify(&kept).context(told())?;
     kept.close().map_err(|(_, error)| file(told())(error))?;
     open::remove_side_files(&draft).context(told())?;
     File::open(&draft).and_then(|f| f.sync_all()).context(told())?;
     fs::rename(&draft, target).context(told())?;
     open::sync_parent(target).context(told())
+}
+
+/// What was under way when a copy was made has ended when the copy is put back: its undo would hit what was finished.
+fn forget_journal(copy: &Connection) -> rusqlite::Result<()> {
+    if copy.table_exists(None, "journal")? {
+        copy.execute("DELETE FROM journal", []).map(drop)
+    } else {
+        Ok(())
+    }
 }
 
 fn verify(copy: &Connection) -> Result<()> {
@@ -152,6 +162,18 @@ mod tests {
         let copy = Connection::open(copies.join(&names[6])).unwrap();
         let value: String = copy.query_row("SELECT value FROM config", [], |row| row.get(0)).unwrap();
         assert_eq!(value, "1");
+    }
+
+    #[tokio::test]
+    async fn a_copy_undoes_nothing_when_it_is_put_back() {
+        let (db, dir) = temporary();
+        let step = crate::journal::Step { operation: "o".to_owned(), sequence: 0, step: "{}".to_owned() };
+        db.local_write(move |tx| crate::journal::append(tx, &step)).await.unwrap();
+        db.keep_daily_copy(DateTime::from_timestamp(1_700_000_000, 0).unwrap()).await.unwrap();
+        assert_eq!(db.local_read(crate::journal::all).await.unwrap().len(), 1);
+        let copy = Connection::open(dir.path().join("database/copies/local-2023-11-14.bak")).unwrap();
+        let steps: i64 = copy.query_row("SELECT count(*) FROM journal", [], |row| row.get(0)).unwrap();
+        assert_eq!(steps, 0);
     }
 
     #[test]

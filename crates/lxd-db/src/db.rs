@@ -13,7 +13,7 @@ use crate::group::{Commits, step};
 use crate::open::{self, Paths};
 use crate::tx::Tx;
 use crate::worker::{WaitStats, Workers};
-use crate::{backup, patch, schema};
+use crate::{backup, patch, reserve, schema};
 
 /// Read connections to the global database.
 const READERS: usize = 2;
@@ -75,23 +75,22 @@ impl Db {
             )));
         }
         open::make_dirs(&paths)?;
-        let mut writers = Vec::new();
-        for (path, kind) in [(&paths.global, &open::GLOBAL), (&paths.local, &open::LOCAL)] {
-            if open::is_missing(path)? {
-                open::create(path, kind, now)?;
+        let opened = match Opened::all(&paths, now) {
+            Err(error) if reserve::is_needed(&paths.dir) => {
+                tracing::error!(error = error.chain(), "The disk is full; space that was kept back is used");
+                Opened::all(&paths, now)?
             }
-            writers.push(present(path, kind, &paths, now)?);
-        }
-        let local = writers.pop().into_iter().collect();
-        let readers = (0..READERS).map(|_| open::open_reader(&paths.global)).collect::<Result<_>>()?;
+            other => other?,
+        };
+        keep_reserve(&paths);
         let twice = std::env::var_os("LXD_DB_TWICE").is_some_and(|v| v == "1");
-        let commits = || Arc::new(Commits { twice, ..Commits::default() });
+        let commits = || Arc::new(Commits { twice, dir: paths.dir.clone(), ..Commits::default() });
         let (global_commits, local_commits) = (commits(), commits());
         Ok(Self {
             inner: Arc::new(Inner {
-                readers: Workers::start("read", readers, &global_commits)?,
-                local: Workers::start("local", local, &local_commits)?,
-                writer: Workers::start("write", writers, &global_commits)?,
+                readers: Workers::start("read", opened.readers, &global_commits)?,
+                local: Workers::start("local", vec![opened.local], &local_commits)?,
+                writer: Workers::start("write", vec![opened.writer], &global_commits)?,
                 global_commits,
                 local_commits,
                 paths,
@@ -150,6 +149,13 @@ impl Db {
         self.inner.local.change(work).await
     }
 
+    /// Keeps some space back again after a full disk; nothing happens while it is there or the disk is full.
+    pub async fn keep_reserve(&self) {
+        let inner = Arc::clone(&self.inner);
+        // A panic in it is told by the runtime.
+        let _ = tokio::task::spawn_blocking(move || keep_reserve(&inner.paths)).await;
+    }
+
     pub(crate) fn paths(&self) -> &Paths {
         &self.inner.paths
     }
@@ -190,6 +196,35 @@ impl Db {
         self.inner.readers.close();
         self.inner.local.close();
         self.inner.writer.close();
+    }
+}
+
+/// The connections of a server.
+struct Opened {
+    writer: Connection,
+    local: Connection,
+    readers: Vec<Connection>,
+}
+
+impl Opened {
+    fn all(paths: &Paths, now: DateTime<Utc>) -> Result<Self> {
+        let writer = one(&paths.global, &open::GLOBAL, paths, now)?;
+        let local = one(&paths.local, &open::LOCAL, paths, now)?;
+        let readers = (0..READERS).map(|_| open::open_reader(&paths.global)).collect::<Result<_>>()?;
+        Ok(Self { writer, local, readers })
+    }
+}
+
+fn one(path: &Path, kind: &open::Kind, paths: &Paths, now: DateTime<Utc>) -> Result<Connection> {
+    if open::is_missing(path)? {
+        open::create(path, kind, now)?;
+    }
+    present(path, kind, paths, now)
+}
+
+fn keep_reserve(paths: &Paths) {
+    if let Err(error) = reserve::keep(&paths.dir) {
+        tracing::warn!(%error, "No space could be kept back for a full disk");
     }
 }
 

@@ -17,6 +17,19 @@ pub(crate) fn sql(error: rusqlite::Error) -> Error {
     Error::with_source(kind, "Database query failed", error)
 }
 
+/// Whether SQLite failed because the disk has no space left.
+pub(crate) fn is_disk_full(error: &Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let code = cause.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
+        if code == Some(ErrorCode::DiskFull) {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
+}
+
 /// The table whose uniqueness a statement would have broken.
 fn taken(error: &rusqlite::Error) -> Option<String> {
     let rusqlite::Error::SqliteFailure(code, Some(text)) = error else { return None };

@@ -5,13 +5,15 @@
 //! "done" has been committed.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use lxd_types::{Error, Result};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use crate::error::sql;
+use crate::error::{is_disk_full, sql};
+use crate::reserve;
 use crate::tx::Tx;
 
 /// How changes of one database are committed.
@@ -19,6 +21,8 @@ use crate::tx::Tx;
 pub(crate) struct Commits {
     /// Debug mode `LXD_DB_TWICE=1`: every closure runs twice, with a rollback between.
     pub twice: bool,
+    /// Where space is kept back for a full disk.
+    pub dir: PathBuf,
     /// Transactions that changed anything.
     pub done: AtomicU64,
 }
@@ -81,7 +85,11 @@ pub(crate) fn commit(conn: &Connection, mut changes: Vec<Box<dyn Change>>, commi
         }
     }
     for mut change in changes {
-        let done = alone(conn, &mut *change, commits);
+        let mut done = alone(conn, &mut *change, commits);
+        if done.as_ref().is_err_and(is_disk_full) && reserve::release(&commits.dir) {
+            tracing::error!("The disk is full; space that was kept back is used");
+            done = alone(conn, &mut *change, commits);
+        }
         change.tell(done);
     }
 }

@@ -32,6 +32,7 @@ mod group;
 mod keyvalue;
 mod open;
 mod patch;
+mod reserve;
 mod schema;
 #[cfg(test)]
 mod testing;

@@ -38,15 +38,25 @@ impl Daemon {
 
     /// Starts one with more environment.
     pub fn start_with(env: &[(&str, &str)]) -> Self {
-        Self::start_program(binary("lxd"), env)
+        Self::start_in(env, |_| ())
+    }
+
+    /// Starts one in a data directory that `prepare` made ready before.
+    pub fn start_in(env: &[(&str, &str)], prepare: impl FnOnce(&Path)) -> Self {
+        Self::start_prepared(binary("lxd"), env, prepare)
     }
 
     /// Starts another daemon in place of this project's: the original.
     pub fn start_program(program: PathBuf, env: &[(&str, &str)]) -> Self {
+        Self::start_prepared(program, env, |_| ())
+    }
+
+    fn start_prepared(program: PathBuf, env: &[(&str, &str)], prepare: impl FnOnce(&Path)) -> Self {
         let dir = tempfile::Builder::new().prefix("lxdt").tempdir().expect("a writable temporary folder");
         std::fs::create_dir_all(dir.path().join("conf")).expect("the folder is ours");
         make_traversable(dir.path());
         let env = env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        prepare(&dir.path().join("lxd"));
         let mut daemon = Self { dir, netns: Netns::new(), child: None, program, env };
         daemon.launch();
         daemon
@@ -85,6 +95,8 @@ impl Daemon {
             .arg(self.dir.path().join("lxd.log"))
             .arg("--debug")
             .env("LXD_DIR", self.lxd_dir())
+            // Every transaction must be repeatable.
+            .env("LXD_DB_TWICE", "1")
             .envs(self.env.iter().cloned())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("descriptors are left"))

@@ -4,12 +4,14 @@
 //! Everything is synchronous and panics on failure: this is test code.
 
 mod daemon;
+mod events;
 mod http;
 mod image;
 pub mod isolated;
 mod netns;
 
 pub use daemon::{Daemon, binary};
+pub use events::Events;
 pub use http::{Answer, request, request_raw};
 pub use image::busybox_image;
 pub use netns::Netns;

@@ -148,8 +148,10 @@ pub(super) async fn store(
     core.undoable(async |undo: &mut Log| {
         undo.push(Undo::ForgetImage { fingerprint: fingerprint.clone() }).await?;
         received.keep().await?;
+        core.faults.point("image files kept")?;
         let row = plan.clone();
-        core.db.write(move |tx| row.record(tx)).await
+        core.db.write(move |tx| row.record(tx)).await?;
+        core.faults.point("image recorded")
     })
     .await?;
     let event = Lifecycle::new("image-created", url_of(fingerprint.as_str())).in_project(permit.project());

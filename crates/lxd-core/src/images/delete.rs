@@ -48,7 +48,9 @@ pub(super) async fn run(core: &SharedCore, permit: &Permit, fingerprint: &Finger
                 images::delete(tx, image.id)
             })
             .await?;
-        undo_create(core, fingerprint).await
+        core.faults.point("image forgotten")?;
+        undo_create(core, fingerprint).await?;
+        core.faults.point("image files removed")
     })
     .await?;
     let event = Lifecycle::new("image-deleted", url_of(fingerprint.as_str())).in_project(permit.project());

@@ -215,11 +215,12 @@ async fn run(core: &SharedCore, permit: &Permit, op: &OpHandle, mut request: Cre
     };
     op.step("fetching the image");
     request.source = request.source.here(core, permit, op).await?;
+    let place = check_place(core, &request).await?;
     core.undoable(async |undo: &mut Log| {
         op.step("recording");
         let (project, name, uuid) = (key.project.clone(), key.name.clone(), request.uuid.clone());
         undo.push(Undo::CreateInstance { project, name, uuid }).await?;
-        let plan = record(core, &request).await?;
+        let plan = record(core, &request, &place).await?;
         core.faults.point("instance recorded")?;
         op.step("creating the root volume");
         match &request.source {
@@ -246,15 +247,43 @@ async fn run(core: &SharedCore, permit: &Permit, op: &OpHandle, mut request: Cre
     Ok(())
 }
 
+/// The pool of the new instance. A volume of this name without a row is not ours: it is neither used nor, by an undo,
+/// removed.
+async fn check_place(core: &SharedCore, request: &CreateInstance) -> Result<String> {
+    let failed = |error: Error| error.context("Failed creating instance record");
+    check_host(core, request).await?;
+    let (wanted, registry, ids) = (request.clone(), core.device_registry(), core.host_ids.clone());
+    let planned = core.db.read(move |tx| {
+        let plan = plan_create(tx, &registry, &ids, &wanted)?;
+        let taken = instances::find(tx, plan.row.project_id, &plan.row.name)?.is_some();
+        Ok((plan.pool, taken))
+    });
+    let (name, taken) = planned.await.map_err(failed)?;
+    if taken {
+        return Ok(name); // The record says so.
+    }
+    let pool = crate::storage_pools::open(core, &name).await?;
+    if pool.exists(&VolumeRef::container(&request.key.project, &request.key.name)).await? {
+        return Err(Error::conflict(format!(
+            "Storage pool {:?} holds a volume of the name {:?} that the database does not know (see \"lxd recover\")",
+            name,
+            request.key.name.as_str()
+        )));
+    }
+    Ok(name)
+}
+
 /// One transaction: plan on the present facts, then rows of instance and root volume.
-async fn record(core: &SharedCore, request: &CreateInstance) -> Result<CreatePlan> {
-    let request = request.clone();
+async fn record(core: &SharedCore, request: &CreateInstance, place: &str) -> Result<CreatePlan> {
+    let (request, place) = (request.clone(), place.to_owned());
     let registry = core.device_registry();
     let ids = core.host_ids.clone();
-    check_host(core, &request).await?;
     core.db
         .write(move |tx| {
             let plan = plan_create(tx, &registry, &ids, &request)?;
+            if plan.pool != place {
+                return Err(Error::conflict("The root disk was moved to another storage pool meanwhile"));
+            }
             let instance = instances::insert(tx, &plan.row).map_err(taken)?;
             allowed(tx, request.key.project.as_str(), Change::NewInstance(&request.key))?;
             let volume = storage_volumes::insert(tx, &plan.volume)?;

@@ -52,6 +52,13 @@ pub(super) async fn delete_held(core: &SharedCore, permit: &Permit, key: &Instan
     let model = core.db.read(move |tx| load(tx, &wanted)).await?;
     check(core, &model)?;
     let pool = pool_of(core, &model).await?;
+    if let Some(pool) = &pool {
+        // A pool that does not answer would keep the data of an instance that nobody knows any more.
+        crate::storage_pools::open(core, pool)
+            .await?
+            .exists(&VolumeRef::container(&key.project, &key.name))
+            .await?;
+    }
     let step = Undo::FinishDeleteInstance {
         project: key.project.clone(),
         name: key.name.clone(),

@@ -107,7 +107,11 @@ pub async fn start_all(core: &SharedCore, model: &Model, idmap: &IdMap) -> Resul
     let registry = core.device_registry();
     let mut all = AllStarted::default();
     for (name, device) in &model.devices {
-        match start_one(core, &registry, model, name, device, idmap, &facts).await {
+        let started = async {
+            core.faults.point("before a device")?;
+            start_one(core, &registry, model, name, device, idmap, &facts).await
+        };
+        match started.await {
             Ok(started) => {
                 all.volatile.extend(volatile::for_instance(&started.volatile, name));
                 all.started.push((name.clone(), started));

@@ -30,15 +30,27 @@ const TEMPLATES: &str = "templates";
 /// # Errors
 /// "Instance not found", or the file is damaged.
 pub async fn metadata(core: &SharedCore, permit: &Permit, name: &InstanceName) -> Result<ImageMetadata> {
+    let metadata = present_metadata(core, permit, name).await?;
+    tell(core, permit, &InstanceKey::new(permit.project(), name), "instance-metadata-retrieved", None);
+    Ok(metadata)
+}
+
+/// [`metadata`] for a change of it: nobody is told.
+///
+/// # Errors
+/// As there.
+pub async fn present_metadata(
+    core: &SharedCore,
+    permit: &Permit,
+    name: &InstanceName,
+) -> Result<ImageMetadata> {
     let key = InstanceKey::new(permit.project(), name);
     let text = in_volume(core, &key, |volume| volume.read_limited(FILE, METADATA_LIMIT)).await?;
     let text = match text {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ImageMetadata::default()),
         other => other.map_err(|error| failed("Failed to read metadata.yaml", error))?,
     };
-    let metadata = Metadata::parse(&text)?.to_api();
-    tell(core, permit, &key, "instance-metadata-retrieved", None);
-    Ok(metadata)
+    Ok(Metadata::parse(&text)?.to_api())
 }
 
 /// Replaces the metadata of an instance.

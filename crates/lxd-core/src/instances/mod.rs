@@ -61,7 +61,9 @@ pub use idmap::HostIds;
 pub use list::{List, get, list};
 pub use list_cache::ListCache;
 pub(crate) use metadata::yaml as yaml_of;
-pub use metadata::{delete_template, metadata, set_metadata, set_template, template, templates};
+pub use metadata::{
+    delete_template, metadata, present_metadata, set_metadata, set_template, template, templates,
+};
 pub use model::{InstanceKey, Model, load, models};
 pub(crate) use move_pool::settle as settle_pool;
 pub use rename::rename;

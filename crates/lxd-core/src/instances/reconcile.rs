@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use futures_util::{StreamExt, stream};
 use lxd_api::StatusCode;
 use lxd_auth::Permit;
-use lxd_db::instances;
+use lxd_db::warnings::Subject;
+use lxd_db::{instances, nodes};
 use lxd_instance::keys::volatile::{self, IDMAP_CURRENT};
 use lxd_types::{Config, ConfigExt, Result, words};
 
@@ -13,6 +14,7 @@ use super::runtime::RuntimeEntry;
 use super::state::{Action, change};
 use super::{InstanceKey, Model, devices, ended, models};
 use crate::SharedCore;
+use crate::warnings::WarningType;
 
 /// Instances that are looked at or started at once.
 const WIDTH: usize = 8;
@@ -66,9 +68,24 @@ fn command_sockets() -> HashSet<String> {
 /// # Errors
 /// The database cannot be read; an instance that fails is logged and does not stop the others.
 pub async fn autostart(core: &SharedCore) -> Result<()> {
+    autostart_some(core, |_| true).await
+}
+
+/// [`autostart`] of the instances on a pool that became available after the daemon's start.
+///
+/// # Errors
+/// As there.
+pub async fn autostart_on(core: &SharedCore, pool: &str) -> Result<()> {
+    autostart_some(core, |model| super::rules::root_disk(&model.devices).is_ok_and(|(name, _)| name == pool))
+        .await
+}
+
+async fn autostart_some(core: &SharedCore, chosen: impl Fn(&Model) -> bool) -> Result<()> {
     let all = core.db.read(|tx| models(tx, instances::Filter::default())).await?;
-    let mut wanted: Vec<Model> =
-        all.into_iter().filter(|m| !core.runtime.is_running(&m.key) && wants_start(&m.config)).collect();
+    let mut wanted: Vec<Model> = all
+        .into_iter()
+        .filter(|m| !core.runtime.is_running(&m.key) && wants_start(&m.config) && chosen(m))
+        .collect();
     wanted.sort_by_key(|model| std::cmp::Reverse(priority(&model.config)));
     for group in wanted.chunk_by(|a, b| priority(&a.config) == priority(&b.config)) {
         stream::iter(group).for_each_concurrent(WIDTH, |model| start_one(core, model)).await;
@@ -78,8 +95,19 @@ pub async fn autostart(core: &SharedCore) -> Result<()> {
 
 async fn start_one(core: &SharedCore, model: &Model) {
     let permit = Permit::daemon(model.key.project.clone());
-    if let Err(error) = change(core, &permit, &model.key, Action::Start).await {
-        tracing::error!(instance = %model.key, error = error.chain(), "Failed to start an instance with the server");
+    let subject = Subject {
+        type_code: WarningType::AutostartFailed as i64,
+        node_id: Some(nodes::LONE),
+        project_id: Some(model.row.project_id),
+        entity_id: Some(model.row.id),
+        ..Subject::default()
+    };
+    match change(core, &permit, &model.key, Action::Start).await {
+        Ok(()) => core.warning_resolved(subject).await,
+        Err(error) => {
+            let text = format!("Failed to start instance {:?}: {}", model.key.name.as_str(), error.chain());
+            core.warn_about(subject, &text).await;
+        }
     }
     let delay = model.config.value("boot.autostart.delay").parse().unwrap_or(0);
     tokio::time::sleep(std::time::Duration::from_secs(delay)).await;

@@ -55,6 +55,7 @@ pub(super) async fn start_quietly(core: &SharedCore, key: &InstanceKey) -> Resul
 /// Everything between the gate and a running init. When the record fails, the container is stopped again.
 async fn bring_up(core: &SharedCore, model: &Model) -> Result<Running> {
     files::prepare_directories(core, &model.key).await?;
+    core.faults.point("directories made")?;
     let idmap = next_idmap(model)?;
     let (_pool, root) = mount_root(core, model).await?;
     let devices = devices::start_all(core, model, &idmap).await?;
@@ -112,6 +113,7 @@ async fn run_container(
     super::templates::apply_at_start(root, model).await?;
     let mut spec = spec::container_spec(core, model, idmap, root, idmapped, devices)?;
     add_seccomp(core, model, &mut spec).await?;
+    core.faults.point("container prepared")?;
     core.containers()?.start(&spec).await
 }
 

@@ -54,6 +54,10 @@ pub(super) async fn stop_quietly(core: &SharedCore, key: &InstanceKey, how: Stop
             return Err(error);
         }
     }
+    core.faults.point("container stopped").unwrap_or_else(|error| {
+        // What has ended cannot be made to run again: the stop goes on.
+        tracing::error!(instance = %key, error = error.chain(), "After the end of the container");
+    });
     ended::clean_up(core, key, &entry).await
 }
 

@@ -44,6 +44,7 @@ async fn run(core: &SharedCore, permit: &Permit, name: NetworkName, post: Networ
         undo.push(Undo::SettleNetwork { name: plan.name.clone() }).await?;
         let wanted = plan.clone();
         let id = core.db.write(move |tx| record(tx, &wanted)).await?;
+        core.faults.point("network recorded")?;
         let name = plan.name.to_string();
         let (row, hosts) = core
             .db
@@ -53,6 +54,7 @@ async fn run(core: &SharedCore, permit: &Permit, name: NetworkName, post: Networ
             })
             .await?;
         core.bridges.start(&spec::of(&row)?, &hosts).await?;
+        core.faults.point("network started")?;
         core.db.write(move |tx| networks::set_state(tx, id, nodes::LONE, networks::CREATED)).await
     })
     .await?;

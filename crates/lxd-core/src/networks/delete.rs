@@ -27,7 +27,9 @@ async fn run(core: &SharedCore, permit: &Permit, name: &str) -> Result<()> {
         undo.push(Undo::SettleNetwork { name: network.clone() }).await?;
         // The commit point: from here on recovery finishes.
         core.db.write(move |tx| forget(tx, &row)).await?;
-        core.bridges.delete(&network).await
+        core.faults.point("network forgotten")?;
+        core.bridges.delete(&network).await?;
+        core.faults.point("network removed")
     })
     .await?;
     core.tell(

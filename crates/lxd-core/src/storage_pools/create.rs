@@ -66,16 +66,31 @@ async fn run(core: &SharedCore, permit: &Permit, plan: Plan) -> Result<()> {
         if core.db.read(move |tx| storage_pools::find(tx, &wanted)).await?.is_some() {
             return Err(taken());
         }
+        check_place(&plan.spec).await?;
         undo.push(Undo::ForgetStoragePool { name: plan.spec.name.clone() }).await?;
         let row = plan.clone();
         let id = core.db.write(move |tx| record(tx, &row)).await?;
+        core.faults.point("storage pool recorded")?;
         let pool = open_pool(plan.driver, plan.spec.clone(), core.runner.clone());
         pool.create_pool().await?;
+        core.faults.point("storage pool made")?;
         core.db.write(move |tx| storage_pools::set_state(tx, id, nodes::LONE, storage_pools::CREATED)).await
     })
     .await?;
     core.tell(permit.caller(), Lifecycle::new("storage-pool-created", super::url(&name)));
     Ok(())
+}
+
+/// What lies at the pool's place without a row is not ours: it is neither used nor, by an undo, removed.
+async fn check_place(spec: &PoolSpec) -> Result<()> {
+    let place = spec.mount_path();
+    match tokio::fs::symlink_metadata(&place).await {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::with_source(Kind::Internal, format!("Failed to look at {place:?}"), error)),
+        Ok(_) => Err(Error::internal(format!(
+            "Storage pool directory {place:?} already exists (see \"lxd recover\" if it holds data)"
+        ))),
+    }
 }
 
 /// The row of a pool that is being made; a name that was taken meanwhile is not ours to undo.

@@ -36,7 +36,7 @@ async fn run(core: &SharedCore, permit: &Permit, name: &str) -> Result<()> {
         .await?;
     let id = row.id;
     let removed = async {
-        let pool = super::open_row(core, &row)?;
+        let pool = super::open::driver(core, &row)?;
         super::images::forget_all(core, &row, &*pool).await?;
         pool.delete_pool().await
     };
@@ -63,6 +63,6 @@ pub async fn undo_create(core: &Core, name: &PoolName) -> Result<()> {
         })
         .await?;
     let Some(row) = row.filter(|row| row.state == storage_pools::PENDING) else { return Ok(()) };
-    super::open_row(core, &row)?.delete_pool().await?;
+    super::open::driver(core, &row)?.delete_pool().await?;
     core.db.write(move |tx| storage_pools::delete(tx, row.id)).await
 }

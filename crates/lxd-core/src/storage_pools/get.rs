@@ -22,11 +22,14 @@ pub async fn names(core: &Core) -> Result<Vec<String>> {
 /// A failure of the database.
 pub async fn list(core: &Core, caller: &Caller) -> Result<Vec<StoragePool>> {
     let seer = caller.clone();
-    core.db
+    let mut all: Vec<StoragePool> = core
+        .db
         .read(move |tx| {
             storage_pools::list(tx, nodes::LONE)?.into_iter().map(|pool| view(tx, &seer, pool)).collect()
         })
-        .await
+        .await?;
+    all.iter_mut().for_each(|pool| mark(core, pool));
+    Ok(all)
 }
 
 /// One pool.
@@ -35,7 +38,17 @@ pub async fn list(core: &Core, caller: &Caller) -> Result<Vec<StoragePool>> {
 /// "Storage pool not found".
 pub async fn get(core: &Core, caller: &Caller, name: &str) -> Result<StoragePool> {
     let (seer, name) = (caller.clone(), name.to_owned());
-    core.db.read(move |tx| view(tx, &seer, storage_pools::get(tx, &name, nodes::LONE)?)).await
+    let mut pool =
+        core.db.read(move |tx| view(tx, &seer, storage_pools::get(tx, &name, nodes::LONE)?)).await?;
+    mark(core, &mut pool);
+    Ok(pool)
+}
+
+/// Says of a finished pool that it cannot be used at present.
+fn mark(core: &Core, pool: &mut StoragePool) {
+    if core.unavailable_pools.contains(&pool.name) {
+        "Unavailable".clone_into(&mut pool.status);
+    }
 }
 
 /// The space of a pool.

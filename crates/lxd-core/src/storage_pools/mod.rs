@@ -13,7 +13,7 @@ pub use delete::{delete, undo_create};
 pub use get::{get, list, names, resources};
 pub use images::{create_from_image, forget_image};
 pub use open::{open, open_row};
-pub use start::mount_all;
+pub use start::{Unavailable, mount_all};
 pub use update::update;
 
 /// The URL of a pool.

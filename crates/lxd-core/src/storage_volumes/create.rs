@@ -141,7 +141,9 @@ pub(super) async fn run(
                 snapshots.iter().try_for_each(|snapshot| insert_snapshot(tx, id, snapshot))
             })
             .await?;
-        put(&pool, &plan, make).await
+        core.faults.point("volume recorded")?;
+        put(&pool, &plan, make).await?;
+        core.faults.point("volume made")
     })
     .await?;
     let event = Lifecycle::new("storage-volume-created", key.url()).in_project(&key.project);

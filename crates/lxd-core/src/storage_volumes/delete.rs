@@ -51,11 +51,13 @@ pub(super) async fn remove(core: &SharedCore, key: &VolumeKey) -> Result<()> {
                 storage_volumes::delete(tx, found.row.id)
             })
             .await?;
+        core.faults.point("volume forgotten")?;
         match pool.delete(&volume).await {
             // The row was all that was left of it.
-            Err(error) if error.kind() == Kind::NotFound => Ok(()),
-            other => other,
+            Err(error) if error.kind() == Kind::NotFound => {}
+            other => other?,
         }
+        core.faults.point("volume removed")
     })
     .await
 }

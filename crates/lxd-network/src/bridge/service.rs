@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -51,15 +51,33 @@ pub(super) struct Running {
 impl Running {
     /// The service that an earlier daemon (or we) left running in this directory, if it is still that one.
     pub async fn find(directory: PathBuf) -> Option<Self> {
-        blocking(move || {
-            let text = Dir::open(&directory).and_then(|dir| dir.read_text(PID, 1 << 20)).ok()?;
-            let record: Record = serde_json::from_str(&text).ok()?;
-            // First the descriptor, then the comparison: what is compared is what is held.
-            let pidfd = process::pidfd(record.pid).ok()?;
-            let same = start_time(record.pid)? == record.start_time && is_dnsmasq(record.pid);
-            same.then(|| Self { pidfd: Arc::new(pidfd), record: Arc::new(record) })
+        blocking(move || Self::recorded(&directory).or_else(|| Self::unrecorded(&directory))).await
+    }
+
+    fn recorded(directory: &Path) -> Option<Self> {
+        let text = Dir::open(directory).and_then(|dir| dir.read_text(PID, 1 << 20)).ok()?;
+        let record: Record = serde_json::from_str(&text).ok()?;
+        // First the descriptor, then the comparison: what is compared is what is held.
+        let pidfd = process::pidfd(record.pid).ok()?;
+        let same = start_time(record.pid)? == record.start_time && is_dnsmasq(record.pid);
+        same.then(|| Self { pidfd: Arc::new(pidfd), record: Arc::new(record) })
+    }
+
+    /// A service whose daemon was killed before it could write down that it had started it.
+    fn unrecorded(directory: &Path) -> Option<Self> {
+        let ours = format!("--conf-file={}", directory.join(dnsmasq::RAW).display());
+        let pids = std::fs::read_dir("/proc").ok()?.flatten();
+        let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        pids.into_iter().find_map(|pid| {
+            let pidfd = process::pidfd(pid).ok()?;
+            let args = arguments(pid)?;
+            let found = is_dnsmasq(pid) && args.contains(&ours);
+            // It never counts as what it shall be: it is replaced.
+            let raw = String::new();
+            let start_time = start_time(pid)?;
+            let record = Record { name: "dnsmasq".to_owned(), args, pid, start_time, raw };
+            found.then(|| Self { pidfd: Arc::new(pidfd), record: Arc::new(record) })
         })
-        .await
     }
 
     /// Starts a service and waits until it serves.
@@ -88,7 +106,10 @@ impl Running {
             raw: fingerprint(&wanted.raw),
         };
         let running = Self { pidfd, record: Arc::new(record) };
-        running.remember(wanted.directory.clone()).await?;
+        if let Err(error) = running.remember(wanted.directory.clone()).await {
+            running.stop().await?;
+            return Err(error);
+        }
         Ok(running)
     }
 
@@ -184,6 +205,13 @@ fn has_given_up_root(pid: i32) -> bool {
 
 fn is_dnsmasq(pid: i32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim_end() == "dnsmasq")
+}
+
+/// What a process was started with, without its own name.
+fn arguments(pid: i32) -> Option<Vec<String>> {
+    let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    Some(text.split_terminator('\0').skip(1).map(str::to_owned).collect())
 }
 
 /// When a process started; with its number it names a process for good.

@@ -21,6 +21,7 @@ pub fn routes() -> Vec<Route> {
             "1.0",
             container_on_stop,
         ),
+        route(Method::GET, "/internal/database", Access::Root, "1.0", database),
         route(Method::PUT, "/internal/shutdown", Access::Root, "1.0", shutdown),
     ];
     all.extend(faults::routes());
@@ -39,6 +40,15 @@ async fn ready(cx: Ctx) -> Result<Reply> {
 /// What runs and waits right now.
 async fn debug(cx: Ctx) -> Result<Reply> {
     Reply::json(&cx.core.report().await?)
+}
+
+/// How often the databases were written since the start.
+async fn database(cx: Ctx) -> Result<Reply> {
+    let stats = cx.core.db.stats();
+    Reply::json(&serde_json::json!({
+        "global_commits": stats.global_commits,
+        "local_commits": stats.local_commits,
+    }))
 }
 
 /// The hook of a container that ends and wants to be started again. The answer comes at once: the hook runs inside the stop.

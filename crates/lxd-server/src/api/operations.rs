@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::Method;
+use lxd_core::Lifecycle;
 use lxd_task::operation::Operation;
 use lxd_types::{Error, Result};
 
@@ -48,7 +49,13 @@ async fn get(cx: Ctx) -> Result<Reply> {
 }
 
 async fn cancel(cx: Ctx) -> Result<Reply> {
-    cx.core.operations.cancel(&*find(&cx)?)?;
+    let operation = find(&cx)?;
+    cx.core.operations.cancel(&operation)?;
+    let mut event = Lifecycle::new("operation-cancelled", operation.url());
+    if let Ok(project) = operation.project().parse() {
+        event = event.in_project(&project);
+    }
+    cx.core.tell(&cx.caller, event);
     Ok(Reply::empty())
 }
 

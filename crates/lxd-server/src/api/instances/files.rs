@@ -3,6 +3,7 @@
 use chrono::DateTime;
 use http::HeaderName;
 use lxd_core::instances::content::{self, Content, New};
+use lxd_types::error::Context;
 use lxd_types::helper::{FileOwner, FileStat, PathKind};
 use lxd_types::{Error, Result};
 
@@ -10,6 +11,9 @@ use crate::{Ctx, Reply, transfer};
 
 /// The longest text of a symbolic link, in bytes.
 const LINK: usize = 4096;
+
+/// Files up to this size are received as a whole before anything is changed; larger ones are written as they come.
+const WHOLE: usize = 1 << 20;
 
 /// Content of a file, names of a directory, text of a link.
 pub async fn get(cx: Ctx) -> Result<Reply> {
@@ -38,6 +42,20 @@ pub async fn post(mut cx: Ctx) -> Result<Reply> {
         other => return Err(Error::bad_request(format!("Bad file type: {other}"))),
     };
     let owner = owner(&cx, &new);
+    if let (New::File { .. }, Some(0..=WHOLE)) = (&new, length(&cx)) {
+        // A client that goes away in the middle leaves the file as it was.
+        let (core, bytes) = (cx.core.clone(), cx.bytes(WHOLE).await?);
+        let change = async move {
+            let Some(mut file) = content::put(&core, &permit, &name, &path, new, owner).await? else {
+                return Ok(());
+            };
+            let written = tokio::task::spawn_blocking(move || std::io::Write::write_all(&mut file, &bytes));
+            let written = written.await.unwrap_or_else(|panic| Err(std::io::Error::other(panic)));
+            written.context("Failed to write the file")
+        };
+        cx.core.run("push file", change).await?;
+        return Ok(Reply::empty());
+    }
     let body = cx.stream();
     if let Some(file) = content::put(&cx.core, &permit, &name, &path, new, owner).await? {
         transfer::receive(file, body).await?;
@@ -54,6 +72,11 @@ pub async fn delete(cx: Ctx) -> Result<Reply> {
 fn path(cx: &Ctx) -> Result<String> {
     let path = cx.query("path").filter(|path| !path.is_empty());
     path.map(str::to_owned).ok_or_else(|| Error::bad_request("Missing path argument"))
+}
+
+/// The announced length of the body.
+fn length(cx: &Ctx) -> Option<usize> {
+    cx.header("content-length").and_then(|text| text.parse().ok())
 }
 
 fn append(cx: &Ctx) -> Result<bool> {

@@ -15,14 +15,16 @@ pub async fn get(cx: Ctx) -> Result<Reply> {
 }
 
 pub async fn put(mut cx: Ctx) -> Result<Reply> {
+    let (permit, name) = (cx.permit()?, cx.parse("name")?);
+    cx.if_match(&instances::present_metadata(&cx.core, &permit, &name).await?)?;
     let new: ImageMetadata = cx.json().await?;
-    instances::set_metadata(&cx.core, &cx.permit()?, &cx.parse("name")?, new).await?;
+    instances::set_metadata(&cx.core, &permit, &name, new).await?;
     Ok(Reply::empty())
 }
 
 pub async fn patch(mut cx: Ctx) -> Result<Reply> {
     let (permit, name) = (cx.permit()?, cx.parse("name")?);
-    let present = instances::metadata(&cx.core, &permit, &name).await?;
+    let present = instances::present_metadata(&cx.core, &permit, &name).await?;
     cx.if_match(&present)?;
     let new = cx.patch(&present).await?;
     instances::set_metadata(&cx.core, &permit, &name, new).await?;
