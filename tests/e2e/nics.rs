@@ -244,7 +244,8 @@ fn filters_hold_back_what_is_forged() {
     inside(&daemon, "c1", &["ip", "link", "set", "lan0", "address", "00:16:3e:66:66:66"]);
     assert!(!reaches(&daemon, "c1", "10.77.2.250"), "a forged hardware address does not pass");
     devices(&daemon, "c1", nic(json!({})));
-    assert!(reaches(&daemon, "c1", "10.77.2.250"));
+    // The neighbour still has the former hardware address for a while.
+    wait_for("an answer to the new address", 20, || reaches(&daemon, "c1", "10.77.2.250").then_some(()));
     devices(&daemon, "c1", nic(filters));
     assert!(!reaches(&daemon, "c1", "10.77.2.250"));
 
