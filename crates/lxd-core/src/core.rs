@@ -54,6 +54,8 @@ pub struct Core {
     pub db: Db,
     /// The undo journal.
     pub journal: Arc<dyn journal::Store>,
+    /// What the journal held when the daemon started: what interrupted runs left to undo.
+    pub left_to_undo: tokio::sync::Mutex<Vec<journal::Entry>>,
     /// Faults on purpose, for the tests.
     pub faults: Arc<Faults>,
     /// Operations of this member.
@@ -149,6 +151,9 @@ impl Core {
         let runner = faults.around(Arc::new(RealRunner));
         let storage_drivers = lxd_storage::available(&*runner).await;
         let bridges = Bridges::new(runner.clone(), Netlink::open()?, paths.networks(), options.group.clone());
+        let journal: Arc<dyn journal::Store> = Arc::new(Journal { db: db.clone(), faults: faults.clone() });
+        // Before any request: its entries are those of a use case that runs.
+        let left_to_undo = journal.all().await?;
         let events = EventHub::default();
         let file_sessions = FileSessions::default();
         let core = Arc::new_cyclic(|me| Self {
@@ -157,7 +162,8 @@ impl Core {
             downloads: Downloads::default(),
             image_updates: Updates::default(),
             streams: tokio::sync::Mutex::default(),
-            journal: Arc::new(Journal { db: db.clone(), faults: faults.clone() }),
+            journal,
+            left_to_undo: tokio::sync::Mutex::new(left_to_undo),
             faults: faults.clone(),
             db,
             operations: Operations::new(events.clone()),

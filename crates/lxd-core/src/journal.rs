@@ -63,9 +63,10 @@ impl crate::Core {
     /// At start: undoes what an interrupted run left behind. A step that fails stays and is logged.
     ///
     /// # Errors
-    /// The journal cannot be read.
+    /// The journal cannot be written.
     pub async fn recover(self: &SharedCore) -> Result<()> {
-        let left = lxd_task::journal::recover::<Undo>(self.journal.as_ref(), self.as_ref()).await?;
+        let left = std::mem::take(&mut *self.left_to_undo.lock().await);
+        let left = lxd_task::journal::recover::<Undo>(self.journal.as_ref(), self.as_ref(), left).await?;
         let kind = WarningType::CleanupFailed;
         for (entry, error) in &left {
             let text = format!("{} ({}); it is tried again at the next start", error.chain(), entry.step);

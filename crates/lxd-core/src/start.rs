@@ -27,7 +27,7 @@ impl Core {
             tracing::error!(error = error.chain(), "The networks cannot be listed");
         }
         if let Err(error) = self.recover().await {
-            tracing::error!(error = error.chain(), "The journal cannot be read");
+            tracing::error!(error = error.chain(), "The journal cannot be written");
         }
         if let Err(error) = instances::reconcile::end_devices(self).await {
             tracing::error!(error = error.chain(), "The instances that ended cannot be listed");

@@ -125,16 +125,18 @@ where
     }
 }
 
-/// At start: undoes what earlier runs left behind, last first. Returns what could not be undone.
+/// At start: undoes what earlier runs left behind, last first. `left` is what the journal held before anything new was
+/// begun: entries of use cases that run now are theirs. Returns what could not be undone.
 ///
 /// # Errors
-/// The journal cannot be read.
+/// The journal cannot be written.
 pub async fn recover<U: DeserializeOwned>(
     store: &dyn Store,
     undoer: &dyn Undoer<U>,
+    left: Vec<Entry>,
 ) -> Result<Vec<(Entry, lxd_types::Error)>> {
     let mut failed = Vec::new();
-    for entry in store.all().await?.into_iter().rev() {
+    for entry in left.into_iter().rev() {
         let step: U = match serde_json::from_str(&entry.step) {
             Ok(step) => step,
             Err(e) => {
@@ -206,8 +208,21 @@ mod tests {
         assert_eq!(result.unwrap_err().chain(), "no");
         assert_eq!(*undoer.0.lock().unwrap(), ["c", "a"]);
         assert_eq!(store.all().await.unwrap().len(), 1);
-        let failed = recover(store.as_ref(), &undoer).await.unwrap();
+        let left = store.all().await.unwrap();
+        let failed = recover(store.as_ref(), &undoer, left).await.unwrap();
         assert_eq!(failed.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn recovery_leaves_alone_what_began_after_the_start() {
+        let store = Arc::new(Memory::default());
+        let undoer = Recorder::default();
+        UndoLog::new(store.clone()).push("old".to_owned()).await.unwrap();
+        let left = store.all().await.unwrap();
+        UndoLog::new(store.clone()).push("new".to_owned()).await.unwrap();
+        assert!(recover(store.as_ref(), &undoer, left).await.unwrap().is_empty());
+        assert_eq!(*undoer.0.lock().unwrap(), ["old"]);
+        assert_eq!(store.all().await.unwrap().len(), 1);
     }
 
     #[tokio::test]
