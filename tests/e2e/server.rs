@@ -17,6 +17,7 @@ fn answers_on_its_socket_and_ends_cleanly() {
 #[test]
 fn an_unused_token_does_not_keep_the_daemon() {
     let daemon = Daemon::start();
+    daemon.ok("PATCH", "/1.0", &serde_json::json!({"config": {"core.https_address": "127.0.0.1:8443"}}));
     let wanted = serde_json::json!({"name": "somebody", "type": "client", "token": true});
     let token = request(&daemon.socket(), "POST", "/1.0/certificates", Some(&wanted));
     assert_eq!(token.status, 202);
