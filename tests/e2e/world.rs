@@ -21,6 +21,7 @@ impl World {
         }
         let root = daemon.lxd_dir();
         for folder in [
+            "backups",
             "containers",
             "devices",
             "disks",
