@@ -1,6 +1,8 @@
 //! The daemon itself: start, answers, end.
 
+use std::io::{Read, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use lxd_testkit::{Daemon, binary, request};
 
@@ -35,4 +37,26 @@ fn a_directory_has_one_daemon() {
     assert!(!second.status.success());
     let told = String::from_utf8_lossy(&second.stderr).into_owned();
     assert!(told.contains("LXD is already running"), "{told}");
+}
+
+#[test]
+fn a_body_that_nobody_wants_does_not_end_the_connection() {
+    let daemon = Daemon::start();
+    let mut stream = std::os::unix::net::UnixStream::connect(daemon.socket()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut answer = |text: &str| {
+        stream.write_all(text.as_bytes()).unwrap();
+        let mut read = Vec::new();
+        let mut block = [0; 4096];
+        while !read.ends_with(b"}") && !read.ends_with(b"}\n") {
+            let got = stream.read(&mut block).unwrap();
+            assert_ne!(got, 0, "the connection was closed: {}", String::from_utf8_lossy(&read));
+            read.extend_from_slice(&block[..got]);
+        }
+        String::from_utf8(read).unwrap()
+    };
+    // The body comes only after the answer, with the next request behind it.
+    let head = "DELETE /1.0/profiles/none HTTP/1.1\r\nHost: lxd\r\nContent-Length: 2\r\n\r\n";
+    assert!(answer(head).starts_with("HTTP/1.1 404"));
+    assert!(answer("{}GET / HTTP/1.1\r\nHost: lxd\r\n\r\n").starts_with("HTTP/1.1 200"));
 }

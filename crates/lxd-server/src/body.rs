@@ -1,6 +1,7 @@
 //! Reading of request bodies, with limits.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, TryStreamExt};
@@ -13,6 +14,43 @@ use serde_json::Value;
 
 /// The longest JSON body that is read, in bytes. Longer ones answer 413.
 pub const JSON_LIMIT: usize = 4 * 1024 * 1024;
+
+/// Bodies that nobody wants are read up to this size.
+const DRAINED: u64 = 64 * 1024;
+/// How long a client may take to send one.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A request's body until somebody reads it. When nobody does it is drained: a connection with unread bytes would be
+/// closed under a client that is still sending, and that client would send its request again.
+#[derive(Debug, Default)]
+pub struct Unread(Option<Incoming>);
+
+impl Unread {
+    /// The body of a request.
+    pub fn new(body: Incoming) -> Self {
+        Self(Some(body))
+    }
+
+    /// The body, the first time.
+    pub fn take(&mut self) -> Option<Incoming> {
+        self.0.take()
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        if let Some(body) = self.0.take().filter(|body| !body.is_end_stream()) {
+            tokio::spawn(drain(body));
+        }
+    }
+}
+
+/// Reads a small body that nobody wants.
+pub async fn drain(body: Incoming) {
+    if body.size_hint().upper().is_some_and(|size| size <= DRAINED) {
+        let _ = tokio::time::timeout(PATIENCE, body.collect()).await;
+    }
+}
 
 /// Reads a whole body of at most `limit` bytes.
 ///

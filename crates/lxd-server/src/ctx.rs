@@ -7,7 +7,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::Stream;
 use http::{HeaderMap, Method, Request, Uri};
-use hyper::body::Incoming;
 use lxd_api::event::EventRequestor;
 use lxd_auth::{Caller, Level, Permit};
 use lxd_core::SharedCore;
@@ -17,6 +16,7 @@ use lxd_types::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::body::Unread;
 use crate::{Reply, body, etag, ws};
 
 /// Which of the three names of the instances' tree the client used.
@@ -57,7 +57,7 @@ pub struct Ctx {
     pub(crate) params: Vec<(&'static str, String)>,
     pub(crate) query: Vec<(String, String)>,
     pub(crate) request: Request<()>,
-    pub(crate) body: Option<Incoming>,
+    pub(crate) body: Unread,
 }
 
 impl Ctx {

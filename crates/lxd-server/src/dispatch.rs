@@ -4,19 +4,18 @@ use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use http::header::ORIGIN;
 use http::{Method, Request, Response};
-use http_body_util::BodyExt;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use lxd_auth::{Caller, Peer};
 use lxd_core::SharedCore;
 use lxd_types::names::ProjectName;
 use lxd_types::{Error, Result};
 use tracing::Instrument;
 
+use crate::body::{Unread, drain};
 use crate::cors;
 use crate::ctx::{Collection, Ctx};
 use crate::path;
@@ -61,7 +60,7 @@ impl Service {
         let (parts, body) = request.into_parts();
         match self.admit(caller, Request::from_parts(parts, ())).await {
             Ok((route, mut cx)) => {
-                cx.body = Some(body);
+                cx.body = Unread::new(body);
                 self.run(route, cx).await
             }
             Err(error) => {
@@ -120,7 +119,7 @@ impl Service {
             params,
             query,
             request,
-            body: None,
+            body: Unread::default(),
         })
     }
 
@@ -136,19 +135,6 @@ impl Service {
             tracing::info_span!("request", request = cx.id, project = %cx.project, object = cx.uri().path());
         let core = self.core.clone();
         core.run(route.path, async move { (route.handler)(cx).await }.instrument(span)).await
-    }
-}
-
-/// Bodies of refused requests are read up to this size.
-const DRAINED: u64 = 64 * 1024;
-/// How long a client may take to send one.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// Reads a small body that nobody wants: a client that is still sending when the connection is closed would never read
-/// the answer.
-async fn drain(body: Incoming) {
-    if body.size_hint().upper().is_some_and(|size| size <= DRAINED) {
-        let _ = tokio::time::timeout(PATIENCE, body.collect()).await;
     }
 }
 
