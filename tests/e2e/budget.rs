@@ -94,7 +94,8 @@ fn memory_does_not_grow_with_operations() {
                 1 => drop(daemon.ok("POST", "/1.0/profiles", &json!({"name": "p1"}))),
                 2 => drop(daemon.ok("DELETE", "/1.0/profiles/p1", &Value::Null)),
                 _ => {
-                    let put = json!({"profiles": ["default"], "config": {"user.a": value}, "architecture": "x86_64"});
+                    let mut put = daemon.get("/1.0/instances/c1").metadata();
+                    put["config"]["user.a"] = value.into();
                     daemon.ok("PUT", "/1.0/instances/c1", &put);
                 }
             }

@@ -386,7 +386,7 @@ fn keys_without_effect_are_a_warning_and_keys_of_trust_are_refused() {
         warnings.as_array().unwrap().iter().any(|w| w["last_message"].as_str().unwrap().contains(part))
     };
     assert!(has("maas.api.url"), "{warnings}");
-    for key in ["candid.api.url", "rbac.api.url", "core.https_trusted_proxy", "core.trust_ca_certificates"] {
+    for key in ["candid.api.url", "rbac.api.url"] {
         let error = daemon.fails("PATCH", "/1.0", &json!({"config": {key: "true"}}));
         assert!(error.contains("not supported yet"), "{key}: {error}");
     }

@@ -33,6 +33,7 @@ const ADDED: &[&str] = &[
     "Operation.requestor",
     "ServerEnvironment.server_event_mode",
     "StorageVolume.created_at",
+    "StorageVolumeSnapshot.created_at",
     "StorageVolume.project",
 ];
 
@@ -125,8 +126,11 @@ fn daemon() -> Daemon {
     let certificate: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
     let post = json!({"type": "client", "name": "x", "certificate": certificate});
     daemon.ok("POST", "/1.0/certificates", &post);
+    daemon.ok("POST", "/1.0/storage-pools/default/volumes/custom/v1/snapshots", &json!({"name": "s1"}));
     let nic = json!({"type": "nic", "network": "rbr0", "name": "eth0"});
     daemon.create("c1", &json!({"devices": {"eth0": nic}}));
+    daemon.ok("POST", "/1.0/instances/c1/snapshots", &json!({"name": "s1"}));
+    daemon.ok("POST", "/1.0/instances/c1/backups", &json!({"name": "b1"}));
     daemon.state("c1", "start", "");
     daemon.ok("POST", "/1.0/instances/c1/metadata/templates?path=t1", &json!({}));
     let exec = json!({"command": ["sleep", "1000"], "wait-for-websocket": true});
@@ -155,6 +159,7 @@ fn concrete(daemon: &Daemon, path: &str) -> String {
         "warnings" => first("/1.0/warnings"),
         _ => "default".to_owned(),
     };
+    let path = path.replace("{snapshot}", "s1").replace("{backup}", "b1");
     let path = path.replace("{volume}", "v1").replace("{type}", "custom").replace("{filename}", "lxc.log");
     let path = match path.split_once("/files") {
         Some((before, "")) => format!("{before}/files?path=/bin"),

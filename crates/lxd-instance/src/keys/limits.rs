@@ -1,7 +1,7 @@
 //! Resources: `limits.*` and `linux.*`.
 
 use lxd_config::{Condition, Key, keys};
-use lxd_types::{ByteSize, CpuAllowance, CpuLimit, MemoryLimit};
+use lxd_types::{ByteSize, CpuAllowance, CpuLimit, MemoryLimit, ValueError};
 
 const LOW_LEVEL: &str = "restricted.containers.lowlevel";
 
@@ -29,7 +29,7 @@ keys! {
         LIMITS_HUGEPAGES_1GB: ByteSize = hugepages("limits.hugepages.1GB"),
         /// Limits kernel resources of the instance (e.g. nofile for the number of open files).
         LIMITS_KERNEL: String = Key::new("limits.kernel.*")
-            .only(Condition::Container).restricted_by(LOW_LEVEL).since("kernel_limits"),
+            .only(Condition::Container).restricted_by(LOW_LEVEL).since("kernel_limits").check(kernel_limit),
         /// Percentage of the host's memory or fixed value in bytes (1GiB for virtual machines when not set).
         LIMITS_MEMORY: MemoryLimit = Key::new("limits.memory").live().safe(),
         /// If hard, the instance cannot exceed its memory limit; if soft, it can when extra memory is available.
@@ -62,4 +62,31 @@ keys! {
 
 const fn hugepages(name: &'static str) -> Key<ByteSize> {
     Key::new(name).live().only(Condition::Container).safe().not_yet().since("limits_hugepages")
+}
+
+/// A number or `unlimited`; or two of them, soft and hard limit, with a colon between.
+fn kernel_limit(value: &str) -> Result<(), ValueError> {
+    let is_limit = |part: &str| {
+        part == "unlimited" || (part.bytes().all(|b| b.is_ascii_digit()) && part.parse::<u64>().is_ok())
+    };
+    let (soft, hard) = value.split_once(':').unwrap_or((value, value));
+    if value.is_empty() || (is_limit(soft) && is_limit(hard)) {
+        return Ok(());
+    }
+    Err(ValueError(format!("Invalid kernel limit {value:?}: wanted is a number, unlimited, or SOFT:HARD")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernel_limits() {
+        for good in ["", "0", "4096", "unlimited", "100:200", "100:unlimited"] {
+            assert!(kernel_limit(good).is_ok(), "{good}");
+        }
+        for bad in ["x", "-1", "+1", "1:", ":1", "1:2:3", "1 ", "1\n2", "99999999999999999999"] {
+            assert!(kernel_limit(bad).is_err(), "{bad}");
+        }
+    }
 }

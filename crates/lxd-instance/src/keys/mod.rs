@@ -48,3 +48,6 @@ pub const IMAGE_PREFIX: &str = "image.";
 
 /// The beginning of environment variables.
 pub const ENVIRONMENT_PREFIX: &str = "environment.";
+
+/// Limits of the kernel's resources: `limits.kernel.nofile`.
+pub const KERNEL_LIMIT_PREFIX: &str = "limits.kernel.";

@@ -4,7 +4,7 @@ use lxd_config::{AnyKey, Condition, Effect, KeyError, Reason, changed};
 use lxd_device::Level;
 use lxd_types::{Config, ConfigExt, Error, Flag, InstanceKind, RawIdMap, Result};
 
-use super::{ENVIRONMENT_PREFIX, IMAGE_PREFIX, INSTANCE, VOLATILE_PREFIX};
+use super::{ENVIRONMENT_PREFIX, IMAGE_PREFIX, INSTANCE, KERNEL_LIMIT_PREFIX, VOLATILE_PREFIX};
 
 /// Checks the changed configuration of an instance, or that of a profile, in the order of the keys' names.
 ///
@@ -49,6 +49,9 @@ fn check(config: &Config, level: Level) -> Result<()> {
         }
         if let Some(name) = key.strip_prefix(ENVIRONMENT_PREFIX) {
             check_variable(name)?;
+        }
+        if let Some(name) = key.strip_prefix(KERNEL_LIMIT_PREFIX) {
+            check_kernel_limit(name)?;
         }
     }
     check_combinations(config)
@@ -97,6 +100,14 @@ fn check_variable(name: &str) -> Result<()> {
     match name.contains('=') || name.chars().any(char::is_control) {
         true => Err(Error::bad_request(format!("Invalid environment variable name {name:?}"))),
         false => Ok(()),
+    }
+}
+
+/// The kernel's resources have names like `nofile`.
+fn check_kernel_limit(name: &str) -> Result<()> {
+    match !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase()) {
+        true => Ok(()),
+        false => Err(Error::bad_request(format!("Invalid resource {name:?} in {KERNEL_LIMIT_PREFIX}{name}"))),
     }
 }
 
