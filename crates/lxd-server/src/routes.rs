@@ -42,6 +42,8 @@ pub struct Route {
     pub extension: &'static str,
     /// What runs.
     pub handler: Handler,
+    /// The path of the handler's function: where the generated documentation looks for what it reads and answers.
+    pub handler_name: &'static str,
 }
 
 /// A row. The handler is an `async fn(Ctx) -> Result<Reply>`.
@@ -56,7 +58,11 @@ where
     F: Fn(Ctx) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<Reply>> + Send + 'static,
 {
-    Route { method, path, access, extension, handler: Box::new(move |ctx| Box::pin(handler(ctx))) }
+    let handler_name = std::any::type_name::<F>();
+    let handler = Box::new(move |ctx| -> Pin<Box<dyn Future<Output = Result<Reply>> + Send>> {
+        Box::pin(handler(ctx))
+    });
+    Route { method, path, access, extension, handler, handler_name }
 }
 
 /// The whole table: each module of [`api`] brings the rows of its entity.

@@ -1,4 +1,4 @@
-//! The generated pages of `doc/reference`.
+//! The generated pages: `doc/reference` and the description of the REST API.
 
 use std::fs;
 use std::path::Path;
@@ -10,11 +10,13 @@ use lxd_instance::keys::INSTANCE;
 use lxd_network::config::keys::BRIDGE;
 use lxd_storage::config::{BTRFS_POOL, CUSTOM_VOLUME, DIR_POOL};
 
+use crate::openapi;
+
 /// Writes all pages.
 pub fn write(root: &Path) -> Result<()> {
-    for (name, text) in pages() {
-        let path = root.join("doc/reference").join(name);
-        fs::create_dir_all(root.join("doc/reference"))?;
+    fs::create_dir_all(root.join("doc/reference"))?;
+    for (name, text) in all(root)? {
+        let path = root.join(name);
         fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
     }
     Ok(())
@@ -22,12 +24,19 @@ pub fn write(root: &Path) -> Result<()> {
 
 /// The pages that are not what would be written now.
 pub fn check(root: &Path) -> Result<Vec<String>> {
-    let outdated = |(name, text): (&str, String)| {
-        let path = Path::new("doc/reference").join(name);
-        let present = fs::read_to_string(root.join(&path)).unwrap_or_default();
-        (present != text).then(|| format!("{}: outdated; run `cargo xtask docs`", path.display()))
+    let outdated = |(name, text): (String, String)| {
+        let present = fs::read_to_string(root.join(&name)).unwrap_or_default();
+        (present != text).then(|| format!("{name}: outdated; run `cargo xtask docs`"))
     };
-    Ok(pages().into_iter().filter_map(outdated).collect())
+    Ok(all(root)?.into_iter().filter_map(outdated).collect())
+}
+
+/// Every generated file, below the folder of the workspace.
+fn all(root: &Path) -> Result<Vec<(String, String)>> {
+    let reference = pages().into_iter().map(|(name, text)| (format!("doc/reference/{name}"), text));
+    let mut all: Vec<(String, String)> = reference.collect();
+    all.push(("doc/rest-api.yaml".to_owned(), openapi::document(root)?));
+    Ok(all)
 }
 
 fn pages() -> Vec<(&'static str, String)> {

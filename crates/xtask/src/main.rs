@@ -1,8 +1,10 @@
-//! Tools of the repository: `cargo xtask docs [--check]` writes the generated reference pages, `cargo xtask tidy`
+//! Tools of the repository: `cargo xtask docs [--check]` writes the generated pages of `doc`, `cargo xtask tidy`
 //! checks the rules of the house.
 
 mod dependencies;
 mod docs;
+mod handlers;
+mod openapi;
 mod sources;
 
 use std::path::{Path, PathBuf};
