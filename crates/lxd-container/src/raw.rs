@@ -26,13 +26,17 @@ const OWNED: &[&str] = &[
 /// Parses `raw.lxc` into its keys and values; empty lines and comments are left out.
 ///
 /// # Errors
-/// A line without `=`, or a key that is not the administrator's to set; the text is that of an invalid configuration.
+/// A line without `=` or with a NUL or carriage return in it, or a key that is not the administrator's to set; the text is that of an invalid configuration.
 pub fn parse(text: &str) -> Result<Vec<(String, String)>> {
     let mut items = Vec::new();
     for line in text.split('\n') {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
+        }
+        // liblxc reads C strings and writes lines.
+        if line.contains(['\0', '\r']) {
+            return Err(Error::bad_request(format!("Invalid raw.lxc line: {line:?}")));
         }
         let Some((key, value)) = line.split_once('=') else {
             return Err(Error::bad_request(format!("Invalid raw.lxc line: {line}")));
@@ -72,6 +76,7 @@ fn check(key: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn lines_become_items() {
@@ -98,5 +103,25 @@ mod tests {
         );
         assert_eq!(says("foo"), "Invalid raw.lxc line: foo");
         assert!(parse("lxc.rootfs.path = /").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn accepted_items_are_single_lines(any: String, near in "((lxc\\.|LXC\\.)?[a-z.]{0,12}[ =\t]{0,2}[a-z/=#\r\0 ]{0,8}\n){0,4}") {
+            for text in [any, near] {
+                let Ok(items) = parse(&text) else { continue };
+                for (key, value) in &items {
+                    prop_assert!(!key.contains(['\n', '\r', '\0', '=']) && !value.contains(['\n', '\r', '\0']));
+                    prop_assert!(!OWNED.contains(&key.as_str()) && key.trim() == key && value.trim() == value);
+                }
+            }
+        }
+
+        #[test]
+        fn an_owned_key_is_refused_however_it_is_written(at in 0..OWNED.len(), before in "[ \t]{0,3}", upper: bool) {
+            let key = if upper { OWNED[at].to_uppercase() } else { OWNED[at].to_owned() };
+            let text = format!("lxc.cap.drop = x\n{before}{key}{before}= y");
+            prop_assert!(parse(&text).is_err(), "{}", text);
+        }
     }
 }

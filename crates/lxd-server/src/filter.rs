@@ -6,6 +6,9 @@ use lxd_types::{Error, Pattern, Result};
 use serde::Serialize;
 use serde_json::Value;
 
+/// The longest filter, in bytes: each clause is compared with each object.
+const LONGEST: usize = 8 << 10;
+
 /// A parsed filter; the empty one lets everything pass.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
@@ -34,6 +37,9 @@ impl Filter {
     /// The reference's words and status.
     pub fn parse(text: &str) -> Result<Self> {
         let invalid = |why: &str| Error::internal(format!("Invalid filter: {why}"));
+        if text.len() > LONGEST {
+            return Err(Error::bad_request(format!("Invalid filter: longer than {LONGEST} bytes")));
+        }
         let mut words = words(text).into_iter().peekable();
         let mut clauses = Vec::new();
         let mut or = false;
@@ -133,6 +139,7 @@ fn words(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     #[test]
@@ -160,6 +167,29 @@ mod tests {
         assert_eq!(error.chain(), "Invalid filter: clause has no operator");
         for bad in ["a eq", "a lt b", "a eq b xor c eq d"] {
             assert!(Filter::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_hostile_filter_is_answered() {
+        let object = json!({"description": "a".repeat(60_000), "a": {"a": {"a": 1}}});
+        for value in ["(".repeat(7000), "(a|b)*".repeat(1000), ".*".repeat(3000)] {
+            let filter = Filter::parse(&format!("description eq {value}")).unwrap();
+            let _ = filter.matches(&object).unwrap();
+        }
+        assert!(!Filter::parse(&format!("{} eq 1", "a.".repeat(4000))).unwrap().matches(&object).unwrap());
+        assert!(Filter::parse(&"(".repeat(500_000)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_filter_is_read(any: String, near in "((not )?[a.]{1,5} (eq|ne) [a-z(|)*\"]{1,6} (and|or)? ){0,4}") {
+            let object = json!({"a": {"a": "b", "a.a": 1}, "b": [null]});
+            for text in [any, near] {
+                if let Ok(filter) = Filter::parse(&text) {
+                    let _ = filter.matches(&object).unwrap();
+                }
+            }
         }
     }
 }

@@ -71,6 +71,7 @@ fn hex_digit(byte: u8) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn escapes() {
@@ -88,5 +89,16 @@ mod tests {
         let pairs = query("a=1&b=x+y%26&&c&d=%zz");
         let pairs: Vec<_> = pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         assert_eq!(pairs, [("a", "1"), ("b", "x y&"), ("c", "")]);
+    }
+
+    proptest! {
+        #[test]
+        fn names_go_through_urls_and_back(name: String, any: String) {
+            let encoded = encode(&name);
+            prop_assert!(well_escaped(&encoded) && !encoded.contains(['/', '?', '#', ' ', '\n']));
+            prop_assert_eq!(decode(&encoded).as_deref(), Some(name.as_str()));
+            prop_assert!(decode(&any).is_none() || well_escaped(&any));
+            let _ = query(&any);
+        }
     }
 }

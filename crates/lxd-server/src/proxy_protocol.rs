@@ -104,6 +104,7 @@ fn malformed() -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn lines() {
@@ -161,5 +162,25 @@ mod tests {
                 && is_trusted("10.0.0.1", "::ffff:10.0.0.1".parse().unwrap())
         );
         assert!(!is_trusted("10.0.0.10", v4) && !is_trusted("", v4));
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_is_read(
+            text: String,
+            near in "PROXY (TCP4|TCP6|UNKNOWN) [0-9.:a-f]{0,10} ::1 [0-9]{0,6} 1\r\n",
+            command: u8,
+            family in prop_oneof![Just(0x11_u8), Just(0x21), any::<u8>()],
+            rest in proptest::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let _ = (parse_line(&text), parse_line(&near), parse_binary(command & 15, family, &rest));
+        }
+
+        #[test]
+        fn a_told_address_is_read(ip: std::net::IpAddr, port: u16) {
+            let family = if ip.is_ipv4() { "TCP4" } else { "TCP6" };
+            let line = format!("PROXY {family} {ip} {ip} {port} 8443\r\n");
+            prop_assert_eq!(parse_line(&line), Some(Some(SocketAddr::new(ip, port))));
+        }
     }
 }

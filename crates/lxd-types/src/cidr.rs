@@ -221,5 +221,18 @@ mod tests {
             prop_assert!(cidr.contains(cidr.address()));
             prop_assert_eq!(cidr.to_string().parse::<Ipv6Cidr>().unwrap(), cidr);
         }
+
+        #[test]
+        fn subnets_read_back(address: u32, prefix in 0u8..=32, other: u32, text in "[0-9a-f:./]{0,24}", any: String) {
+            let cidr = Ipv4Cidr::new(address.into(), prefix).unwrap();
+            prop_assert_eq!(cidr.to_string().parse::<Cidr>(), Ok(Cidr::V4(cidr)));
+            prop_assert!(cidr.overlaps(&cidr.subnet()) && cidr.subnet().subnet() == cidr.subnet());
+            let mask = u32::from(cidr.mask());
+            prop_assert_eq!(cidr.contains(other.into()), (other ^ address) & mask == 0);
+            let _ = any.parse::<Cidr>();
+            if let Ok(read) = text.parse::<Cidr>() {
+                prop_assert_eq!(read.to_string().parse::<Cidr>(), Ok(read));
+            }
+        }
     }
 }

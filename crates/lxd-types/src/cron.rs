@@ -233,5 +233,17 @@ mod tests {
         fn no_text_panics(text in "[-0-9*/,@a-z ]*") {
             let _ = text.parse::<Schedule>();
         }
+
+        #[test]
+        fn an_accepted_schedule_can_be_asked(
+            fields in proptest::collection::vec("[0-9*?]{1,2}([-/,][0-9*]{1,2}){0,2}", 5),
+            any: String,
+            seconds in -62_000_000_000i64..250_000_000_000,
+        ) {
+            let _ = any.parse::<Schedule>();
+            if let (Ok(schedule), Some(now)) = (fields.join(" ").parse::<Schedule>(), DateTime::from_timestamp(seconds, 0)) {
+                let _ = schedule.is_due(&now);
+            }
+        }
     }
 }

@@ -329,5 +329,35 @@ mod tests {
         fn no_text_panics(text in "[a-z0-9 \n-]*") {
             let _ = text.parse::<RawIdMap>();
         }
+
+        #[test]
+        fn an_accepted_map_is_read_back(
+            lines in proptest::collection::vec("(uid|gid|both) [0-9]{1,10}(-[0-9]{1,10})? [0-9]{1,10}", 0..6),
+            host: u32,
+            count: u32,
+            any: String,
+        ) {
+            let _ = any.parse::<RawIdMap>();
+            let (Ok(raw), Ok(base)) = (lines.join("\n").parse::<RawIdMap>(), IdMap::range(host, count)) else {
+                return Ok(());
+            };
+            if let Ok(map) = base.overlay(&raw) {
+                let text = serde_json::to_string(&map).unwrap();
+                prop_assert_eq!(serde_json::from_str::<IdMap>(&text).unwrap(), map);
+            }
+        }
+
+        #[test]
+        fn any_stored_map_is_read(host: i64, inside: i64, near in u32::MAX - 9..=u32::MAX, count in 0i64..20) {
+            for (host, inside) in [(host, inside), (near.into(), 0), (0, near.into())] {
+                let text = format!(r#"[{{"Isuid":true,"Isgid":true,"Hostid":{host},"Nsid":{inside},"Maprange":{count}}}]"#);
+                if let Ok(map) = serde_json::from_str::<IdMap>(&text) {
+                    let first = map.entries()[0];
+                    let (outside, within) = (first.host + first.count - 1, first.inside + first.count - 1);
+                    prop_assert_eq!(map.to_host(IdKind::Uid, within), Some(outside));
+                    prop_assert_eq!(map.to_inside(IdKind::Gid, outside), Some(within));
+                }
+            }
+        }
     }
 }

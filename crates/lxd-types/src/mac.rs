@@ -67,6 +67,7 @@ impl fmt::Display for Mac {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn eui64_flips_the_local_bit() {
@@ -80,6 +81,18 @@ mod tests {
         assert_eq!(Mac::instance([1, 2, 3]).to_string(), "00:16:3e:01:02:03");
         for bad in ["", "x", "00-16-3e-00-00-01", "00:16:3e:00:00", "00:16:3e:00:00:01:02", "0:16:3e:0:0:1"] {
             assert!(bad.parse::<Mac>().is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_address_reads_back(bytes: [u8; 6], text in "[0-9a-fA-F:+ -]{0,20}", any: String) {
+            let mac = Mac::from_bytes(bytes);
+            prop_assert_eq!(mac.to_string().parse::<Mac>().unwrap(), mac);
+            let _ = any.parse::<Mac>();
+            if let Ok(mac) = text.parse::<Mac>() {
+                prop_assert_eq!(mac.to_string(), text.to_lowercase());
+            }
         }
     }
 }

@@ -55,6 +55,7 @@ fn percent(text: &str, number: &str) -> Result<MemoryLimit, ValueError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn sizes_and_shares() {
@@ -76,6 +77,20 @@ mod tests {
             ("12XB", "Invalid value: 12XB"),
         ] {
             assert_eq!(text.parse::<MemoryLimit>().unwrap_err().0, reason);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_limit_is_never_nothing(text in "[0-9]{0,20}[%kMGiB]{0,3}", any: String, total in 0..=i64::MAX as u64) {
+            let _ = any.parse::<MemoryLimit>();
+            match text.parse::<MemoryLimit>() {
+                Ok(MemoryLimit::Size(size)) => prop_assert!(size.bytes() > 0),
+                Ok(limit @ MemoryLimit::Percent(percent)) => {
+                    prop_assert!(percent > 0 && limit.bytes(total) <= i64::MAX as u64);
+                }
+                Err(_) => {}
+            }
         }
     }
 }

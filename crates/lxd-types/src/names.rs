@@ -241,6 +241,7 @@ fn fingerprint(text: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn instance_names_are_host_names() {
@@ -295,6 +296,47 @@ mod tests {
         assert!("lxdbr0".parse::<NetworkName>().is_ok());
         for bad in ["", "x", "-a", "a b", "a/b", "abcdefghijklmnop", "a;b", ".."] {
             assert!(bad.parse::<NetworkName>().is_err(), "{bad:?}");
+        }
+    }
+
+    /// Checks a text as every kind of name: whatever is accepted is printed as it was, breaks no line and, where it
+    /// becomes a file name, stays in its directory.
+    fn check_all(text: &str) {
+        fn one<T: FromStr<Err = NameError> + fmt::Display>(text: &str, is_file: bool) {
+            let Ok(name) = text.parse::<T>() else { return };
+            assert_eq!(name.to_string(), text);
+            assert!(!text.is_empty() && !text.chars().any(char::is_control), "{text:?}");
+            assert!(
+                !is_file || !text.contains('/') && text != "." && text != ".." && text.len() <= 255,
+                "{text:?}"
+            );
+        }
+        one::<InstanceName>(text, true);
+        one::<SnapshotName>(text, true);
+        one::<ProjectName>(text, true);
+        one::<ProfileName>(text, true);
+        one::<PoolName>(text, true);
+        one::<VolumeName>(text, true);
+        one::<NetworkName>(text, true);
+        one::<BackupName>(text, true);
+        one::<FileName>(text, true);
+        one::<Fingerprint>(text, true);
+        one::<AliasName>(text, false);
+        one::<DeviceName>(text, false);
+        if let Ok(name) = text.parse::<DeviceName>() {
+            check_all_files(&name.file_name());
+        }
+    }
+
+    fn check_all_files(file: &str) {
+        assert!(!file.contains('/') && file != "." && file != "..", "{file:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn an_accepted_name_is_harmless(any: String, near in "[a.]{0,3}[-a-z0-9./:_ \n\0\\\\'\"*%]{0,20}") {
+            check_all(&any);
+            check_all(&near);
         }
     }
 }

@@ -199,5 +199,16 @@ mod tests {
         fn a_size_reads_back(bytes in 0u64..=i64::MAX as u64) {
             prop_assert_eq!(ByteSize(bytes).to_string().parse::<ByteSize>().unwrap(), ByteSize(bytes));
         }
+
+        #[test]
+        fn an_accepted_amount_fits(text in "[0-9]{1,20}(|B|kB|EB|KiB|EiB|bit|Ebit|Eibit|iops)", any: String) {
+            let most = i64::MAX as u64;
+            let _ = (any.parse::<BitRate>(), any.parse::<DiskRate>());
+            prop_assert!(!text.parse::<ByteSize>().is_ok_and(|size| size.bytes() > most));
+            prop_assert!(!text.parse::<BitRate>().is_ok_and(|rate| rate.bits() > most));
+            if let Ok(DiskRate::Bytes(rate) | DiskRate::Operations(rate)) = text.parse() {
+                prop_assert!(rate <= most);
+            }
+        }
     }
 }

@@ -164,5 +164,13 @@ mod tests {
         fn no_pattern_panics(pattern in "[a-z0-9%{}|:\" 2é-]*") {
             let _ = name(&pattern, &["snap0", "é1"]);
         }
+
+        #[test]
+        fn a_name_that_is_made_is_new(pattern in "[a-z%d{}-]{0,12}", taken in proptest::collection::vec("[a-z]{0,3}[0-9]{0,21}", 0..8)) {
+            let taken: Vec<&str> = taken.iter().map(String::as_str).collect();
+            if let Ok(name) = name(&pattern, &taken) {
+                prop_assert!(!taken.contains(&name.as_str()), "{name}");
+            }
+        }
     }
 }

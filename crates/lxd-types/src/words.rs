@@ -81,6 +81,7 @@ pub fn parse_priority(word: &str) -> Result<u8, ValueError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn booleans_are_eight_words_in_any_case() {
@@ -110,5 +111,16 @@ mod tests {
             "Invalid value for a limit \"11\". Must be between 0 and 10"
         );
         assert_eq!(parse_priority("05"), Ok(5));
+    }
+
+    proptest! {
+        #[test]
+        fn words_read_back(any: String, signed: i64, natural: u32, flag: bool) {
+            let _ = (parse_bool(&any), parse_i64(&any), parse_u32(&any), parse_priority(&any));
+            prop_assert!(!(is_true(&any) && is_false(&any)));
+            prop_assert_eq!(parse_i64(&signed.to_string()), Ok(signed));
+            prop_assert_eq!(parse_u32(&natural.to_string()), Ok(natural));
+            prop_assert_eq!(parse_bool(&flag.to_string()), Ok(flag));
+        }
     }
 }

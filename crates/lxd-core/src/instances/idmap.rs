@@ -73,7 +73,9 @@ fn allocation(text: &str) -> Result<(u32, u32)> {
             let mut fields = line.trim().split(':');
             let (name, first, count) = (fields.next()?, fields.next()?, fields.next()?);
             let range: (u32, u32) = (first.parse().ok()?, count.parse().ok()?);
-            (name == account && range.1 >= POSIX_RANGE).then_some(range)
+            // No id may pass the last one, or sums would.
+            let fits = range.0.checked_add(range.1).is_some();
+            (name == account && range.1 >= POSIX_RANGE && fits).then_some(range)
         })
     };
     ranges("root").or_else(|| ranges("lxd")).ok_or_else(|| {

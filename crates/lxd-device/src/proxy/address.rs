@@ -60,17 +60,19 @@ fn ports_of(list: &str) -> Result<Vec<u16>, ValueError> {
         if last < first || item.contains('-') && last == first {
             return Err(ValueError::new("End port should be higher than start port"));
         }
+        // Counted before they are listed: a long text of large ranges would fill the memory.
+        if ports.len() + usize::from(last - first) >= MOST {
+            return Err(ValueError(format!("More than {MOST} ports")));
+        }
         ports.extend(first..=last);
     }
-    match ports.len() {
-        1..=MOST => Ok(ports),
-        _ => Err(ValueError(format!("More than {MOST} ports"))),
-    }
+    Ok(ports)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn sides_are_read() {
@@ -97,6 +99,33 @@ mod tests {
             ("unix:@", "Invalid path of a unix socket \"@\""),
         ] {
             assert_eq!(parse(text).unwrap_err().0, wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn many_ports_are_refused_before_they_are_listed() {
+        let error = parse(&format!("tcp:127.0.0.1:{}", vec!["1-65535"; 100_000].join(","))).unwrap_err();
+        assert_eq!(error.0, "More than 4096 ports");
+        assert!(parse("tcp:127.0.0.1:1-4096").is_ok() && parse("tcp:127.0.0.1:1-4097").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn an_accepted_side_is_harmless(
+            any: String,
+            near in "(unix|tcp|udp):(@|/|\\[::1\\]:|127\\.0\\.0\\.1:)[a-z0-9./,\n\0-]{0,20}",
+        ) {
+            let _ = parse(&any);
+            match parse(&near) {
+                Ok(ProxyEnd::Unix(path)) => {
+                    prop_assert!(path.len() < 108 && !path.contains(['\n', '\0']));
+                    prop_assert!(path.starts_with('@') || path.split('/').all(|part| part != ".."));
+                }
+                Ok(ProxyEnd::Tcp(_, ports) | ProxyEnd::Udp(_, ports)) => {
+                    prop_assert!((1..=MOST).contains(&ports.len()) && !ports.contains(&0));
+                }
+                Err(_) => {}
+            }
         }
     }
 }

@@ -121,7 +121,7 @@ fn list(text: &str) -> Vec<u64> {
     for part in text.split(',').filter(|part| !part.is_empty()) {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         if let (Ok(first), Ok(last)) = (first.parse::<u64>(), last.parse::<u64>()) {
-            all.extend(first..=last.min(first + 65535));
+            all.extend(first..=last.min(first.saturating_add(65535)));
         }
     }
     all

@@ -62,7 +62,7 @@ fn field(info: &str, name: &str) -> u64 {
     });
     let Some(value) = found else { return 0 };
     match value.strip_suffix(" kB") {
-        Some(kilobytes) => kilobytes.trim().parse::<u64>().unwrap_or(0) * 1024,
+        Some(kilobytes) => kilobytes.trim().parse::<u64>().unwrap_or(0).saturating_mul(1024),
         None => value.parse().unwrap_or(0),
     }
 }

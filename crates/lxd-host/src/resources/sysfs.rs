@@ -87,7 +87,7 @@ pub fn size(text: &str) -> u64 {
         Some(b'G') => (&text[..text.len() - 1], 1 << 30),
         _ => (text, 1),
     };
-    digits.parse::<u64>().unwrap_or(0) * factor
+    digits.parse::<u64>().unwrap_or(0).saturating_mul(factor)
 }
 
 /// The last part of what a link points at; empty when it is none.
