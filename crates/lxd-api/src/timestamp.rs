@@ -96,6 +96,7 @@ impl<'de> Deserialize<'de> for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn prints_as_go_does() {
@@ -113,5 +114,15 @@ mod tests {
     fn default_is_never() {
         assert!(Timestamp::default().is_zero());
         assert!(Timestamp::from_unix(0).is_never());
+    }
+
+    proptest! {
+        #[test]
+        fn times_read_back(any: String, seconds: i64, near in "2026-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,12})?(Z|[+-][0-9]{2}:[0-9]{2})") {
+            let _ = (any.parse::<Timestamp>(), Timestamp::from_unix(seconds).to_string());
+            if let Ok(time) = near.parse::<Timestamp>() {
+                prop_assert_eq!(time.to_string().parse::<Timestamp>().unwrap(), time);
+            }
+        }
     }
 }

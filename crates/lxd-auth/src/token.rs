@@ -16,6 +16,7 @@ pub fn token_secret(sent: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn tokens_and_other_words() {
@@ -23,6 +24,14 @@ mod tests {
         assert_eq!(token_secret(&STANDARD.encode(json)), "s3");
         for other in ["sekret", "", "e30=", "aGVsbG8="] {
             assert_eq!(token_secret(other), other);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_word_is_taken(any: String, inside: Vec<u8>, secret in "[a-z0-9]{1,20}") {
+            let _ = (token_secret(&any), token_secret(&STANDARD.encode(inside)));
+            prop_assert_eq!(token_secret(&STANDARD.encode(format!("{{\"secret\":\"{secret}\"}}"))), secret);
         }
     }
 }

@@ -82,6 +82,7 @@ pub fn unix_socket(dir: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn urls() {
@@ -93,5 +94,15 @@ mod tests {
         assert_eq!(Address::parse("unix:///a/b").unwrap(), Address::Unix("/a/b".into()));
         assert!(Address::parse("ftp://a").is_err());
         assert!(Address::parse("https://a:x").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn an_accepted_address_reads_back(any: String, near in "https://(\\[[:0-9a-f]{0,6}\\]|[a-z.]{0,6})(:[0-9]{0,6})?(/x)?") {
+            let _ = Address::parse(&any);
+            if let Ok(address) = Address::parse(&near) {
+                prop_assert_eq!(Address::parse(&address.base_url()).unwrap(), address);
+            }
+        }
     }
 }

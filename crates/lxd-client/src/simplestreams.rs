@@ -78,8 +78,8 @@ struct IndexEntry {
 
 #[derive(Deserialize)]
 struct Products {
-    #[serde(default)]
-    products: BTreeMap<String, Product>,
+    // Not `default`: then an empty JSON list would be one of these too.
+    products: Option<BTreeMap<String, Product>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -292,7 +292,7 @@ fn is_plain(path: &str) -> bool {
 pub fn parse(bytes: &[u8]) -> Result<Vec<StreamImage>> {
     let list: Products = serde_json::from_slice(bytes).map_err(Error::protocol)?;
     let mut images = Vec::new();
-    for product in list.products.into_values() {
+    for product in list.products.unwrap_or_default().into_values() {
         let Some(architecture) = Architecture::from_alias(&product.arch) else { continue };
         for (serial, version) in &product.versions {
             images.extend(of_version(&product, architecture, serial, version));
@@ -398,6 +398,7 @@ fn date(text: &str) -> Option<DateTime<Utc>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     fn hash(digit: char) -> String {
@@ -477,5 +478,18 @@ mod tests {
         assert!(
             parse(br#"{"products": {"a": {"arch": "amd64", "versions": {"": {}}}}}"#).unwrap().is_empty()
         );
+    }
+
+    proptest! {
+        #[test]
+        fn no_list_panics_and_no_file_leaves_the_server(any: Vec<u8>, path in "[a-z./:\\\\? \n-]{0,20}", size: u64, hash in "[0-9a-fA-F/.]{64}") {
+            let _ = (parse(&any), serde_json::from_slice::<Index>(&any));
+            let item = json!({"ftype": "lxd_combined.tar.gz", "path": path, "size": size, "sha256": hash});
+            let list = json!({"products": {"a": {"arch": "amd64", "versions": {"1": {"items": {"x": item}}}}}});
+            for image in parse(list.to_string().as_bytes()).unwrap() {
+                prop_assert!(image.fingerprint.bytes().all(is_lower_hex));
+                prop_assert!(image.files.iter().all(|file| file.path.split('/').all(|part| !part.is_empty() && part != "..")));
+            }
+        }
     }
 }

@@ -200,6 +200,7 @@ fn read(path: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn hierarchies_and_payload() {
@@ -216,5 +217,14 @@ mod tests {
         assert_eq!(cgroups.v2.as_deref(), Some(Path::new("/sys/fs/cgroup/unified/lxc.payload.c1")));
         assert!(!cgroups.is_v1("memory"));
         assert_eq!(payload("/lxc.payload.c10/x", "c1"), "lxc.payload.c10/x");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_proc_says_is_read(any: String, near in "([0-9 a-z/]{0,12}( - )?(cgroup2?|tmpfs)? [a-z,=]{0,8}\n){0,4}") {
+            for text in [any, near] {
+                let _ = Hierarchies::parse(&text).resolve(&text, "c1");
+            }
+        }
     }
 }

@@ -160,6 +160,7 @@ fn options() -> serde_saphyr::Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn the_manuals_example_is_read() {
@@ -205,5 +206,20 @@ mod tests {
         assert!(start.elapsed().as_secs() < 2);
         let deep = format!("properties: {}", "[".repeat(100_000));
         assert!(Metadata::parse(deep.as_bytes()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_metadata_panics(any: Vec<u8>, near in "((architecture|creation_date|properties|templates|  /a|  when|  - x):? ?[-a-z0-9&*!|>{}\\[\\]'\",]{0,6}\n){0,6}") {
+            let _ = Metadata::parse(&any);
+            let _ = Metadata::parse(near.as_bytes());
+        }
+
+        #[test]
+        fn properties_are_read_as_written(properties in proptest::collection::btree_map("[a-z]{1,8}", "[^\\PC\\u{feff}]{0,20}", 0..5)) {
+            let metadata = ImageMetadata { architecture: "x86_64".to_owned(), properties, ..ImageMetadata::default() };
+            let read = Metadata::parse(lxd_api::yaml::text(&metadata).unwrap().as_bytes()).unwrap();
+            prop_assert_eq!(read.properties, metadata.properties);
+        }
     }
 }

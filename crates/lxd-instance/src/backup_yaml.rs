@@ -102,6 +102,7 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn the_file_has_the_form_of_servers() {
@@ -129,5 +130,23 @@ mod tests {
             "profiles:\n- config: {}\n  description: \"\"\n  devices: {}\n  name: default\n  used_by: []\n"
         ));
         assert!(!text.contains("snapshots:"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_file_panics_and_an_index_reads_back(
+            any: String,
+            name: String,
+            snapshots in proptest::collection::vec(any::<String>(), 0..4),
+            config in proptest::collection::btree_map("[a-z.]{1,12}", any::<String>(), 0..4),
+        ) {
+            let _ = (serde_saphyr::from_str::<BackupYaml>(&any), serde_saphyr::from_str::<Index>(&any));
+            let container = Instance { config, ..Instance::default() };
+            let file = BackupYaml { container: Some(container), ..BackupYaml::default() };
+            let index = Index { name, snapshots, config: Some(file), ..Index::default() };
+            let text = index.render().unwrap();
+            let read: Index = serde_saphyr::from_str(&text).map_err(|e| TestCaseError::fail(format!("{e}\n{text}")))?;
+            prop_assert_eq!(read, index);
+        }
     }
 }

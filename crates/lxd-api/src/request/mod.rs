@@ -41,6 +41,7 @@ mod tests {
     use crate::instance::InstancesPost;
     use crate::profile::ProfilePut;
     use crate::server::ServerPut;
+    use proptest::prelude::*;
 
     fn error<T: DeserializeOwned>(text: &str) -> String {
         match from_request::<T>(text.as_bytes()) {
@@ -107,5 +108,14 @@ mod tests {
             error::<InstancesPost>(r#"{"name":"c1","source":{"type":1}}"#),
             "json: cannot unmarshal number into Go struct field InstanceSource.source.type of type string"
         );
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_panics(any: Vec<u8>, near in "[\\[\\]{}:,\"a-z0-9.\\\\ -]{0,30}", shape in "\\{\"(config|devices|name|source)\": ?(null|1|\"x\"|\\[\\]|\\{\"a\":[0-9nul\"]{0,4}\\})\\}") {
+            for body in [any.as_slice(), near.as_bytes(), shape.as_bytes()] {
+                let _ = (from_request::<InstancesPost>(body), from_request::<ProfilePut>(body));
+            }
+        }
     }
 }

@@ -212,6 +212,8 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
 
     fn text(text: &str) -> String {
         emit(&Node::Map(vec![("k".into(), Node::Text(text.into()))]))
@@ -296,5 +298,38 @@ mod tests {
             emit(&Node::of(&std::collections::BTreeMap::from([("t", time)])).unwrap()),
             "t: 2026-11-21T11:44:08.5Z\n"
         );
+    }
+
+    /// Any JSON, with the texts that YAML has trouble with; keys as long as the writer's may be.
+    fn json() -> impl Strategy<Value = Value> {
+        let texts = || {
+            prop_oneof![
+                any::<String>(),
+                "[-a-z0-9 :#'\"|>&*!%@,.?~\\n\\t\\r\\\\{}\\[\\]]{0,24}",
+                "([a-z]{1,9} {1,2}){8,30}"
+            ]
+        };
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            texts().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 24, 5, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::btree_map("[-a-z0-9 :#'\"|\\n.~]{0,12}", inner, 0..5)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(value in json()) {
+            let text = super::text(&value).unwrap();
+            let read: Value = serde_saphyr::from_str(&text).map_err(|e| TestCaseError::fail(format!("{e}\n{text}")))?;
+            prop_assert_eq!(read, value, "{}", text);
+        }
     }
 }

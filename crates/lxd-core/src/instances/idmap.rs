@@ -198,6 +198,7 @@ pub fn record(own: &mut Config, map: &IdMap, base: u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn config(pairs: &[(&str, &str)]) -> Config {
         pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
@@ -249,5 +250,24 @@ mod tests {
         assert_eq!(allocation("me:1:9\nroot:100000:65536\n").unwrap(), (100_000, 65_536));
         assert_eq!(allocation("lxd:5:70000").unwrap(), (5, 70_000));
         assert!(allocation("root:100000:1000").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_subuid_says_makes_valid_maps(
+            any: String,
+            lines in proptest::collection::vec("(root|lxd|x):[0-9]{1,10}:[0-9]{5,10}", 0..4),
+            isolated: bool,
+        ) {
+            let _ = allocation(&any);
+            let Ok(range) = allocation(&lines.join("\n")) else { return Ok(()) };
+            prop_assert!(range.0.checked_add(range.1).is_some());
+            let ids = HostIds { users: range, groups: range, unprivileged_only: false };
+            let wanted = config(&[("security.idmap.isolated", if isolated { "true" } else { "false" })]);
+            if let Ok((map, _)) = plan(&ids, &wanted, &[]) {
+                let first = map.to_host(IdKind::Uid, 0).unwrap();
+                prop_assert!(first >= range.0 && first - range.0 < range.1);
+            }
+        }
     }
 }

@@ -126,3 +126,16 @@ fn list(text: &str) -> Vec<u64> {
     }
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn whatever_the_kernel_writes_is_read(any: String, near in "([0-9]{1,20}(-[0-9]{1,20})?,){0,3}", info in "((processor|cpu)[ \t]*:[ 0-9a-z]{0,9}\n){0,4}") {
+            let _ = (list(&any), list(&near), names(&any), names(&info));
+        }
+    }
+}

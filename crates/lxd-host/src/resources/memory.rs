@@ -66,3 +66,17 @@ fn field(info: &str, name: &str) -> u64 {
         None => value.parse().unwrap_or(0),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn whatever_the_kernel_writes_is_read(any: String, near in "(Node 0 )?Mem: *[0-9]{1,20} kB", kilobytes in 0u64..1 << 40) {
+            let _ = (field(&any, "Mem"), field(&near, "Mem"));
+            prop_assert_eq!(field(&format!("Node 0 Mem: {kilobytes} kB\n"), "Mem"), kilobytes << 10);
+        }
+    }
+}

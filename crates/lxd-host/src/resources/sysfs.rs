@@ -148,3 +148,17 @@ fn is_pci_address(name: &str) -> bool {
     };
     hex(domain, 4) && hex(bus, 2) && hex(slot, 2) && hex(function, 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn whatever_the_kernel_writes_is_read(any: String, near in "[0-9]{1,20}[KMG]", kilobytes in 0u64..1 << 40) {
+            let _ = (size(&any), size(&near), is_pci_address(&any));
+            prop_assert_eq!(size(&format!("{kilobytes}K")), kilobytes << 10);
+        }
+    }
+}
