@@ -352,10 +352,26 @@ impl Drop for Daemon {
         }
         let _ = child.kill();
         let _ = child.wait();
+        // The original leaves the dnsmasq of a changed and deleted network behind.
+        for pid in dnsmasq_of(self.dir.path()) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
         for mount in mounts_below(self.dir.path()) {
             let _ = rustix::mount::unmount(&mount, rustix::mount::UnmountFlags::DETACH);
         }
     }
+}
+
+/// Processes of dnsmasq whose files are below a folder.
+fn dnsmasq_of(dir: &Path) -> Vec<rustix::process::Pid> {
+    let below = format!("={}/", dir.display());
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = processes.filter_map(|entry| {
+        let pid = rustix::process::Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
+        let line = std::fs::read_to_string(entry.path().join("cmdline")).ok()?;
+        (line.starts_with("dnsmasq\0") && line.contains(&below)).then_some(pid)
+    });
+    pids.collect()
 }
 
 /// Mounts below a folder, deepest first.
