@@ -10,6 +10,7 @@ pub mod cpu;
 pub mod cron;
 pub mod error;
 pub mod expiry;
+pub mod go_time;
 pub mod helper;
 pub mod idmap;
 pub mod instance;

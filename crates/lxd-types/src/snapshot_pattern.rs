@@ -3,36 +3,11 @@
 
 use chrono::{DateTime, TimeZone};
 
+use crate::go_time::go_format;
 use crate::words::ValueError;
 
 /// The pattern that holds where none is set.
 pub const DEFAULT: &str = "snap%d";
-
-/// Elements of Go's notation for dates and what they are for chrono; longer ones before their beginnings.
-const DATES: [(&str, &str); 22] = [
-    ("2006", "%Y"),
-    ("January", "%B"),
-    ("Jan", "%b"),
-    ("Monday", "%A"),
-    ("Mon", "%a"),
-    ("MST", "%Z"),
-    ("-07:00", "%:z"),
-    ("-0700", "%z"),
-    ("002", "%j"),
-    ("01", "%m"),
-    ("02", "%d"),
-    ("03", "%I"),
-    ("04", "%M"),
-    ("05", "%S"),
-    ("06", "%y"),
-    ("15", "%H"),
-    ("PM", "%p"),
-    ("pm", "%P"),
-    ("1", "%-m"),
-    ("2", "%-d"),
-    ("3", "%-I"),
-    ("_2", "%e"),
-];
 
 /// The name of the next snapshot: `pattern` for the time `now`, with the first number above those of the `existing`
 /// names where it has `%d` (or where the name is taken: then a number is put after it).
@@ -97,33 +72,13 @@ where
 {
     let rest = text.strip_prefix("creation_date")?.trim_start();
     if rest.is_empty() {
-        return Some(date("2006-01-02 15:04:05 -0700 MST", now));
+        return Some(go_format(now, "2006-01-02 15:04:05 -0700 MST"));
     }
     let format = rest.strip_prefix('|')?.trim_start().strip_prefix("date")?.trim_start().strip_prefix(':')?;
     let format = format.trim();
     let quote = format.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
     let format = format.strip_prefix(quote)?.strip_suffix(quote)?;
-    (!format.contains(quote)).then(|| date(format, now))
-}
-
-fn date<Z: TimeZone>(layout: &str, now: &DateTime<Z>) -> String
-where
-    Z::Offset: std::fmt::Display,
-{
-    let mut format = String::new();
-    let mut rest = layout;
-    'next: while let Some(first) = rest.chars().next() {
-        for (go, chrono) in DATES {
-            if let Some(after) = rest.strip_prefix(go) {
-                format.push_str(chrono);
-                rest = after;
-                continue 'next;
-            }
-        }
-        format.push_str(if first == '%' { "%%" } else { &rest[..first.len_utf8()] });
-        rest = &rest[first.len_utf8()..];
-    }
-    now.format(&format).to_string()
+    (!format.contains(quote)).then(|| go_format(now, format))
 }
 
 #[cfg(test)]

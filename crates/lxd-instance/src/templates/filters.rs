@@ -1,10 +1,10 @@
 //! The filters of pongo2 that templates of images use.
 
+use lxd_types::go_time::go_format;
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind};
 
 use super::OUTPUT_LIMIT;
-use super::date::go_format;
 
 /// Adds all filters.
 pub(super) fn add(environment: &mut Environment<'_>) {

@@ -4,7 +4,6 @@
 //! loader exists, and `include`, `extends`, `import`, `from` and `ssi` are refused by name). Who reads templates and
 //! writes files does so through directory descriptors.
 
-mod date;
 mod filters;
 mod syntax;
 
@@ -16,8 +15,6 @@ use lxd_types::error::Classify;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Value;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
-
-pub use date::go_format;
 
 /// Work that one template may cause: enough for long loops, reached within milliseconds.
 const FUEL: u64 = 50_000;

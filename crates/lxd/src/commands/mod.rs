@@ -38,6 +38,9 @@ pub enum Command {
         \x20             [--storage-pool=POOL] [--trust-password=PASSWORD]\n\
         \x20 init --preseed\n  init --dump")]
     Init(Box<init::Init>),
+    /// Not supported yet: take over instances and volumes that the database does not know
+    #[command(hide = true)]
+    Recover,
     /// Tell LXD to shutdown all containers and exit
     #[command(long_about = "Tell LXD to shutdown all containers and exit\n\n\
         This will tell LXD to start a clean shutdown of all containers,\n\
@@ -71,6 +74,9 @@ pub fn run(command: Command) -> Result<()> {
         Command::Activateifneeded => wait(activateifneeded::run()),
         Command::Import { .. } => Err(Error::bad_request("Command has been replaced with \"lxd recover\"")),
         Command::Init(flags) => wait(init::run(*flags)),
+        Command::Recover => Err(Error::not_implemented(
+            "\"lxd recover\" is not supported yet: what the database does not know stays untouched in its storage pool",
+        )),
         Command::Shutdown(flags) => wait(shutdown::run(flags)),
         Command::Sql(flags) => wait(sql::run(flags)),
         Command::Version { build: false } => print(&format!("{}\n", lxd_api::API_LEVEL)),

@@ -1,6 +1,8 @@
-//! Times in the layouts of Go, which templates and snapshot patterns use: `2006-01-02 15:04:05`.
+//! Times in the layouts of Go, which templates of images and `snapshots.pattern` use: `2006-01-02 15:04:05`.
 
-use chrono::{DateTime, FixedOffset};
+use std::fmt::Display;
+
+use chrono::{DateTime, TimeZone};
 
 /// Parts of Go's reference time with what chrono calls them, longer ones first.
 const PARTS: [(&str, &str); 28] = [
@@ -35,7 +37,10 @@ const PARTS: [(&str, &str); 28] = [
 ];
 
 /// Formats a time as Go's `Format(layout)` does.
-pub fn go_format(time: &DateTime<FixedOffset>, layout: &str) -> String {
+pub fn go_format<Z>(time: &DateTime<Z>, layout: &str) -> String
+where
+    Z: TimeZone<Offset: Display>,
+{
     let mut out = String::new();
     let mut rest = layout;
     while let Some(c) = rest.chars().next() {
