@@ -97,3 +97,59 @@ fn a_client_that_goes_away_leaves_the_whole_or_nothing() {
     assert!(walked > 50 && done > 20);
     assert!(wrong.is_empty(), "{} things:\n{}", wrong.len(), wrong.join("\n"));
 }
+
+/// Begins to push a file of which only the first half is sent.
+fn half_a_file(daemon: &Daemon, instance: &str, path: &str, length: usize) -> UnixStream {
+    let head = format!(
+        "POST /1.0/instances/{instance}/files?path={path} HTTP/1.1\r\nHost: lxd\r\nX-LXD-mode: 0600\r\n\
+         Content-Length: {length}\r\n\r\n"
+    );
+    let mut stream = UnixStream::connect(daemon.socket()).expect("the daemon listens");
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(&vec![b'h'; length / 2]).unwrap();
+    stream
+}
+
+/// Larger than what is received as a whole first.
+#[test]
+fn a_large_file_is_pushed_wholly_or_not_at_all() {
+    const LENGTH: usize = 6 << 20;
+    let daemon = Daemon::start().with_pool_and_image();
+    daemon.create("stopped", &serde_json::json!({}));
+    daemon.create("runs", &serde_json::json!({}));
+    daemon.state("runs", "start", "");
+    for instance in ["stopped", "runs"] {
+        let root = daemon.lxd_dir().join("containers").join(instance).join("rootfs/root");
+        std::fs::write(root.join("old"), "as it was").unwrap();
+        std::fs::set_permissions(root.join("old"), std::os::unix::fs::PermissionsExt::from_mode(0o640))
+            .unwrap();
+        std::fs::hard_link(root.join("old"), root.join("other-name")).unwrap();
+        for name in ["old", "new"] {
+            let client = half_a_file(&daemon, instance, &format!("/root/{name}"), LENGTH);
+            let seen = daemon.get(&format!("/1.0/instances/{instance}/files?path=/root")).metadata();
+            assert_eq!(seen, serde_json::json!(["old", "other-name"]), "{name}");
+            drop(client);
+        }
+        // Each of these is answered when the helper has nothing of the above to do any more.
+        let old = daemon.get(&format!("/1.0/instances/{instance}/files?path=/root/old"));
+        assert_eq!(old.bytes, b"as it was");
+        assert_eq!(daemon.get(&format!("/1.0/instances/{instance}/files?path=/root/new")).status, 404);
+
+        let content = vec![b'w'; LENGTH];
+        for name in ["old", "new"] {
+            let path = format!("/1.0/instances/{instance}/files?path=/root/{name}");
+            let headers = [("X-LXD-mode", "0600"), ("X-LXD-uid", "7")];
+            let answer =
+                lxd_testkit::request_raw(&daemon.socket(), "POST", &path, &headers, &content).unwrap();
+            assert_eq!(answer.status, 200, "{}", answer.error());
+            let back = daemon.get(&path);
+            assert!(back.bytes == content, "{instance} {name}");
+            let kept = name == "old";
+            assert_eq!(back.header("x-lxd-mode"), Some(if kept { "0640" } else { "0600" }));
+            assert_eq!(back.header("x-lxd-uid"), Some(if kept { "0" } else { "7" }));
+        }
+        // It is the same file still.
+        let other = std::fs::metadata(root.join("other-name")).unwrap();
+        assert_eq!(other.len(), LENGTH as u64);
+    }
+}

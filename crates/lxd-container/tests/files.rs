@@ -33,6 +33,7 @@ async fn check(files: &mut Files, rootfs: &Path) {
     assert!(rootfs.join("root/d").is_dir());
     assert!(files.open(&FileRequest::Open { path: "/root/pipe".into() }).await.is_err());
 
+    receive(files, rootfs).await;
     let list = FileRequest::List { path: "/root".into() };
     let (FileReply::Names(names), None) = files.request(&list).await.unwrap() else { panic!() };
     assert_eq!(names, ["d", "magic", "new", "passwd", "pipe"]);
@@ -41,6 +42,33 @@ async fn check(files: &mut Files, rootfs: &Path) {
         assert!(files.request(&FileRequest::Delete { path: path.into() }).await.is_err());
     }
     assert!(files.request(&FileRequest::Delete { path: "/".into() }).await.is_err());
+}
+
+/// What is received is not seen before it is whole; an existing file stays the same one.
+async fn receive(files: &mut Files, rootfs: &Path) {
+    let begin = |path: &str| FileRequest::Receive { path: path.into(), owner: OWNER };
+    let place = rootfs.join("root/slow");
+    let (_, fd) = files.open(&begin("/root/slow")).await.unwrap();
+    rustix::io::write(&fd, b"slowly").unwrap();
+    assert!(!place.exists());
+    assert!(matches!(files.request(&FileRequest::Publish).await.unwrap(), (FileReply::Done, None)));
+    let made = std::fs::metadata(&place).unwrap();
+    assert_eq!((made.uid(), made.gid(), made.mode() & 0o7777, made.len()), (10, 11, 0o640, 6));
+    // Given up by the next request; only once.
+    files.open(&begin("/root/slow")).await.unwrap();
+    files.request(&FileRequest::Stat { path: "/root/slow".into() }).await.unwrap();
+    assert!(files.request(&FileRequest::Publish).await.is_err());
+    assert_eq!(std::fs::read(&place).unwrap(), b"slowly");
+    // There is one: its content is the daemon's to copy.
+    files.open(&begin("/root/slow")).await.unwrap();
+    let (reply, fd) = files.request(&FileRequest::Publish).await.unwrap();
+    assert!(matches!(reply, FileReply::Opened(_)) && fd.is_some());
+    let now = std::fs::metadata(&place).unwrap();
+    assert_eq!((now.ino(), now.len()), (made.ino(), 0));
+    for wrong in ["/root", "/root/pipe", "/root/no/such", "/"] {
+        assert!(files.request(&begin(wrong)).await.is_err(), "{wrong}");
+    }
+    files.request(&FileRequest::Delete { path: "/root/slow".into() }).await.unwrap();
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 //! root of a stopped one its own root. After that no path can lead to the host, and paths are resolved as below a root besides. Content does
 //! not pass through here: the daemon gets descriptors of regular files.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path};
@@ -35,8 +35,9 @@ pub fn run(link: &Link) -> Outcome<()> {
     let fd = fds.pop().ok_or_else(|| failure("One descriptor is needed"))?;
     let root = enter(session, fd).map_err(|error| system("Failed to enter the container", &error))?;
     link.ok(&FileReply::Done, &[])?;
+    let mut incoming = None;
     while let Some((request, _)) = link.next::<FileRequest>()? {
-        match serve(&root, &request) {
+        match serve(&root, &request, &mut incoming) {
             Ok((reply, fd)) => {
                 link.ok(&reply, &fd.iter().map(AsFd::as_fd).collect::<Vec<BorrowedFd<'_>>>())?
             }
@@ -77,11 +78,26 @@ fn drop_rights() -> io::Result<()> {
     seccomp::refuse_dangerous(Programs::Refused)
 }
 
-fn serve(root: &Dir, request: &FileRequest) -> io::Result<(FileReply, Option<OwnedFd>)> {
+fn serve(
+    root: &Dir,
+    request: &FileRequest,
+    incoming: &mut Option<Incoming>,
+) -> io::Result<(FileReply, Option<OwnedFd>)> {
+    let whole = incoming.take();
     match request {
         FileRequest::Stat { path } => Ok((FileReply::Stat(stat(root, path)?), None)),
         FileRequest::Open { path } => opened(root.open_in_root(path, OFlags::RDONLY | READ, 0)?),
         FileRequest::Create { path, append, owner } => create(root, path, *append, *owner),
+        FileRequest::Receive { path, owner } => {
+            let begun = Incoming::begin(root, path, *owner)?;
+            let reply = begun.reply()?;
+            *incoming = Some(begun);
+            Ok(reply)
+        }
+        FileRequest::Publish => {
+            let whole = whole.ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
+            whole.publish(root)
+        }
         FileRequest::List { path } => Ok((FileReply::Names(names(root, path)?), None)),
         FileRequest::Mkdir { path, owner } => done(mkdir(root, path, *owner)),
         FileRequest::Symlink { path, target, owner } => {
@@ -102,7 +118,10 @@ fn serve(root: &Dir, request: &FileRequest) -> io::Result<(FileReply, Option<Own
 fn name(request: &FileRequest) -> String {
     match request {
         FileRequest::Stat { path } => format!("lstat {path}"),
-        FileRequest::Open { path } | FileRequest::Create { path, .. } => format!("open {path}"),
+        FileRequest::Open { path } | FileRequest::Create { path, .. } | FileRequest::Receive { path, .. } => {
+            format!("open {path}")
+        }
+        FileRequest::Publish => "open".to_owned(),
         FileRequest::List { path } => format!("readdir {path}"),
         FileRequest::Mkdir { path, .. } => format!("mkdir {path}"),
         FileRequest::Symlink { path, target, .. } => format!("symlink {target} {path}"),
@@ -165,6 +184,55 @@ fn create(
         rustix::fs::ftruncate(fd, 0)?;
     }
     Ok((reply, fd))
+}
+
+/// A file that is being received: the path does not show it before it is whole.
+struct Incoming {
+    path: String,
+    owner: FileOwner,
+    /// The file without a name, and where it belongs.
+    unnamed: Option<(OwnedFd, OwnedFd, OsString)>,
+}
+
+impl Incoming {
+    /// What can be refused is refused now.
+    fn begin(root: &Dir, path: &str, owner: FileOwner) -> io::Result<Self> {
+        match root.open_in_root(path, OFlags::WRONLY | READ, 0) {
+            Ok(existing) => drop(opened(existing)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let (parent, name) = parent(root, path)?;
+        let unnamed = unnamed(&parent, owner).ok().map(|fd| (fd, parent, name.to_owned()));
+        Ok(Self { path: path.to_owned(), owner, unnamed })
+    }
+
+    fn reply(&self) -> io::Result<(FileReply, Option<OwnedFd>)> {
+        match &self.unnamed {
+            Some((fd, ..)) => opened(fd.try_clone()?),
+            None => done(Ok(())),
+        }
+    }
+
+    /// An existing file keeps its identity (links, owner, who has it open): only its content changes.
+    fn publish(self, root: &Dir) -> io::Result<(FileReply, Option<OwnedFd>)> {
+        if let Some((fd, parent, name)) = &self.unnamed
+            && rustix::fs::linkat(fd, "", parent, name.as_os_str(), AtFlags::EMPTY_PATH).is_ok()
+        {
+            return done(Ok(()));
+        }
+        create(root, &self.path, false, self.owner)
+    }
+}
+
+/// A file without a name, where the file system has such and reading cannot be made to hang.
+fn unnamed(parent: &OwnedFd, owner: FileOwner) -> io::Result<OwnedFd> {
+    let mode = Mode::from_raw_mode(owner.mode & 0o7777);
+    let fd = rustix::fs::openat(parent, ".", OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, mode)?;
+    rustix::fs::fchown(&fd, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
+    rustix::fs::fchmod(&fd, mode)?;
+    opened(fd.try_clone()?)?;
+    Ok(fd)
 }
 
 fn mkdir(root: &Dir, path: &str, owner: FileOwner) -> io::Result<()> {

@@ -225,7 +225,7 @@ pub enum FileSession {
 }
 
 /// A request to a `file` session. Paths are those of the inside; symbolic links on the way are followed, the last component is not
-/// (but for [`FileRequest::Open`] and [`FileRequest::Create`], as programs inside would).
+/// (but for [`FileRequest::Open`] and what writes files, as programs inside would).
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FileRequest {
@@ -248,6 +248,17 @@ pub enum FileRequest {
         /// Owner and mode of a new file.
         owner: FileOwner,
     },
+    /// Begins a file whose content comes slowly: a file without a name is made beside the path, and its descriptor comes
+    /// along; none does where the file system has no such files. Every other request but [`FileRequest::Publish`] gives it up.
+    Receive {
+        /// The path.
+        path: String,
+        /// Owner and mode of a new file.
+        owner: FileOwner,
+    },
+    /// The content of [`FileRequest::Receive`] is whole: a new file gets its name ([`FileReply::Done`]). Where there is a file, or
+    /// none can be named, the path is opened as by [`FileRequest::Create`]: the content is to be copied there.
+    Publish,
     /// Names in a directory.
     List {
         /// The path.

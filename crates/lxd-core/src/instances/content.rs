@@ -106,9 +106,13 @@ pub async fn put(
             None
         }
     };
-    let event = Lifecycle::new("instance-file-pushed", key.url()).in_project(&key.project);
-    core.tell(permit.caller(), event.with("file-destination", path));
+    core.tell(permit.caller(), pushed(&key, path));
     Ok(file)
+}
+
+/// What readers of events learn of a new file.
+pub(super) fn pushed(key: &InstanceKey, path: &str) -> Lifecycle {
+    Lifecycle::new("instance-file-pushed", key.url()).in_project(&key.project).with("file-destination", path)
 }
 
 /// Removes a file or an empty directory.
@@ -126,7 +130,7 @@ pub async fn delete(core: &SharedCore, permit: &Permit, name: &InstanceName, pat
 }
 
 /// A session in the instance as it is now: that of an earlier request, if there is one.
-async fn open(core: &SharedCore, key: &InstanceKey) -> Result<Session> {
+pub(super) async fn open(core: &SharedCore, key: &InstanceKey) -> Result<Session> {
     let entry = core.runtime.get(key);
     let place = entry.as_ref().map_or(Place::Stopped, |entry| Place::Running(entry.running.monitor()));
     let gate = key.to_string();
@@ -163,7 +167,7 @@ async fn ask(files: &mut Files, request: &FileRequest) -> Result<FileReply> {
 }
 
 /// That nothing is there is said as the reference says it.
-fn told(error: Error) -> Error {
+pub(super) fn told(error: Error) -> Error {
     match error.kind() {
         Kind::NotFound => Error::not_found("Not Found"),
         Kind::Forbidden | Kind::Conflict => error.with_kind(Kind::Internal),

@@ -27,7 +27,7 @@ pub mod logs;
 mod metadata;
 mod model;
 mod move_pool;
-mod nics;
+pub(crate) mod nics;
 pub mod nodes;
 pub mod reconcile;
 mod rename;
@@ -44,6 +44,7 @@ mod stop;
 mod templates;
 pub(crate) mod undo;
 mod update;
+pub mod upload;
 mod view;
 mod volatile;
 

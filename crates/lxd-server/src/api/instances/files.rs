@@ -3,6 +3,7 @@
 use chrono::DateTime;
 use http::HeaderName;
 use lxd_core::instances::content::{self, Content, New};
+use lxd_core::instances::upload::Upload;
 use lxd_types::error::Context;
 use lxd_types::helper::{FileOwner, FileStat, PathKind};
 use lxd_types::{Error, Result};
@@ -12,7 +13,8 @@ use crate::{Ctx, Reply, transfer};
 /// The longest text of a symbolic link, in bytes.
 const LINK: usize = 4096;
 
-/// Files up to this size are received as a whole before anything is changed; larger ones are written as they come.
+/// Files up to this size are received as a whole before anything is changed; larger ones are kept apart until
+/// they are whole.
 const WHOLE: usize = 1 << 20;
 
 /// Content of a file, names of a directory, text of a link.
@@ -56,7 +58,15 @@ pub async fn post(mut cx: Ctx) -> Result<Reply> {
         cx.core.run("push file", change).await?;
         return Ok(Reply::empty());
     }
+    if new == (New::File { append: false }) {
+        let body = cx.stream();
+        let upload = Upload::begin(&cx.core, &permit, &name, &path, owner).await?;
+        transfer::receive(upload.file()?, body).await?;
+        cx.core.run("push file", upload.finish()).await?;
+        return Ok(Reply::empty());
+    }
     let body = cx.stream();
+    // What is appended is there as it comes: nothing that was there is lost.
     if let Some(file) = content::put(&cx.core, &permit, &name, &path, new, owner).await? {
         transfer::receive(file, body).await?;
     }
