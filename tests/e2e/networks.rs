@@ -348,3 +348,43 @@ fn a_taken_name_is_a_warning_not_a_failed_start() {
     daemon.ok("PATCH", "/1.0/networks/ntbr0", &json!({"description": "mended"}));
     assert_eq!(daemon.get("/1.0/networks/ntbr0").metadata()["status"], "Created");
 }
+
+#[test]
+fn a_bridge_that_is_taken_away_comes_back() {
+    let daemon = Daemon::start().with_pool_and_image();
+    make_bridge(&daemon);
+    let isolated = json!({"eth0": {"type": "nic", "network": "ntbr0", "name": "eth0", "security.port_isolation": "true"}});
+    daemon.create("c1", &json!({"devices": isolated}));
+    daemon.state("c1", "start", "");
+    let before = address(&daemon, "c1");
+    let port = daemon.get("/1.0/instances/c1").metadata()["config"]["volatile.eth0.host_name"].clone();
+    let (port, old) = (port.as_str().unwrap().to_owned(), service(&daemon, "ntbr0").unwrap());
+    let status = || daemon.get("/1.0/networks/ntbr0").metadata()["status"].clone();
+    let warning = || {
+        let all = daemon.get("/1.0/warnings?recursion=1").metadata();
+        let found = all.as_array().unwrap().iter().find(|w| w["type"] == "Network unavailable").cloned();
+        found.unwrap_or_default()
+    };
+    for times in 1..=2 {
+        host(&daemon, "ip", &["link", "delete", "ntbr0"]);
+        wait_for("the loss to be noticed", 10, || (status() == "Unavailable").then_some(()));
+        wait_for("the warning", 5, || {
+            let raised = warning();
+            (raised["status"] == "new" && raised["count"] == times).then_some(())
+        });
+        wait_for("the bridge", 20, || (status() == "Created").then_some(()));
+        wait_for("the warning's end", 10, || (warning()["status"] == "resolved").then_some(()));
+    }
+    assert_ne!(service(&daemon, "ntbr0").unwrap(), old, "a service that listens on what is gone");
+    let details = host(&daemon, "ip", &["-d", "link", "show", &port]);
+    assert!(details.contains("master ntbr0") && details.contains("isolated on"), "{details}");
+    daemon.lxc_ok(&["exec", "c1", "--", "ping", "-c", "1", "-W", "5", "10.77.1.1"]);
+    let lease = inside(&daemon, "c1", "ip", &["-4", "-o", "addr", "show", "eth0"]);
+    assert!(lease.contains(&before), "{lease}");
+    // Ours are not taken for losses.
+    daemon.state("c1", "stop", "force");
+    daemon.remove("c1");
+    daemon.ok("PUT", "/1.0/profiles/default", &json!({"config": {}, "devices": {}}));
+    daemon.ok("DELETE", "/1.0/networks/ntbr0", &Value::Null);
+    assert!(!host(&daemon, "ip", &["-o", "link"]).contains("ntbr0"));
+}

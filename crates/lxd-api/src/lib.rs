@@ -11,6 +11,7 @@ pub mod extensions;
 pub mod guest;
 pub mod image;
 pub mod instance;
+pub mod instance_state;
 pub mod network;
 pub mod network_acl;
 pub mod network_forward;

@@ -35,6 +35,7 @@ impl Core {
         self.ready.send_replace(true);
         crate::background::start(self);
         tokio::spawn(instances::nodes::watch(self.clone()));
+        tokio::spawn(crate::networks::watch(self.clone()));
         self.check_host().await;
         if let Err(error) = instances::reconcile::autostart(self).await {
             tracing::error!(error = error.chain(), "Failed to start instances with the server");

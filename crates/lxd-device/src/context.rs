@@ -56,6 +56,14 @@ pub trait DeviceType: Send + Sync {
         Ok(Started::default())
     }
 
+    /// Connects what was started with its parent on the host again, which was taken away and made anew.
+    ///
+    /// # Errors
+    /// The host refuses.
+    async fn rejoin(&self, _context: &Context, _device: &Device) -> Result<()> {
+        Ok(())
+    }
+
     /// Ends what start began, after the instance let go of it. Succeeds when nothing is there any more.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ pub async fn exited(pidfd: &Arc<OwnedFd>) -> io::Result<()> {
         deprecated,
         reason = "its successor is unsafe for types that change their descriptor; an OwnedFd never does"
     )]
-    let waiting = AsyncFd::with_interest(pidfd.clone(), Interest::READABLE)?;
+    // A descriptor can be watched once; who was told to stop waiting may still hold it.
+    let waiting = AsyncFd::with_interest(pidfd.try_clone()?, Interest::READABLE)?;
     waiting.readable().await.map(drop)
 }

@@ -15,9 +15,9 @@ impl Guest {
         let child = Command::new("unshare").args(["--net", "sleep", "60"]).spawn().unwrap();
         let host = std::fs::read_link("/proc/self/ns/net").unwrap();
         let path = format!("/proc/{}/ns/net", child.id());
-        while std::fs::read_link(&path).is_ok_and(|ns| ns == host) {
-            std::thread::sleep(std::time::Duration::from_millis(2));
-        }
+        lxd_testkit::wait_for("the guest's namespace", 10, || {
+            std::fs::read_link(&path).is_ok_and(|ns| ns != host).then_some(())
+        });
         Self(child)
     }
 

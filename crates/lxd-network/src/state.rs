@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use lxd_api::instance::{InstanceStateNetwork, InstanceStateNetworkAddress, InstanceStateNetworkCounters};
+use lxd_api::instance_state::{
+    InstanceStateNetwork, InstanceStateNetworkAddress, InstanceStateNetworkCounters,
+};
 use lxd_api::network::{
     NetworkState, NetworkStateAddress, NetworkStateBond, NetworkStateBridge, NetworkStateCounters,
     NetworkStateVlan,

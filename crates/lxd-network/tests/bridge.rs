@@ -10,6 +10,7 @@ use lxd_host::netlink::{Netlink, NewVeth};
 use lxd_host::{Cmd, RealRunner, Runner};
 use lxd_network::bridge::hosts::StaticHost;
 use lxd_network::bridge::{BridgeSpec, Bridges};
+use lxd_testkit::wait_for;
 use lxd_types::Mac;
 use lxd_types::names::{NetworkName, ProjectName};
 
@@ -21,9 +22,9 @@ impl Guest {
         let child = Command::new("unshare").args(["--net", "sleep", "100"]).spawn().unwrap();
         let path = format!("/proc/{}/ns/net", child.id());
         let host = std::fs::read_link("/proc/self/ns/net").unwrap();
-        while std::fs::read_link(&path).is_ok_and(|ns| ns == host) {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        wait_for("the guest's namespace", 10, || {
+            std::fs::read_link(&path).is_ok_and(|ns| ns != host).then_some(())
+        });
         let namespace = std::fs::File::open(&path).unwrap();
         let master = netlink.require(bridge).await.unwrap().index;
         let veth = NewVeth {
@@ -185,11 +186,9 @@ async fn a_bridge_lives() {
     // A fixed address is told to the running service.
     net.set_host(&name, &host(MAC, Some("10.77.5.200"))).await.unwrap();
     let pid = net.service_pid(&name).await.unwrap();
-    let fixed = (0..20).any(|_| {
-        std::thread::sleep(Duration::from_millis(50));
-        guest.inside(|| dhcp(MAC, "x")).to_string() == "10.77.5.200"
+    wait_for("the fixed address", 10, || {
+        (guest.inside(|| dhcp(MAC, "x")).to_string() == "10.77.5.200").then_some(())
     });
-    assert!(fixed, "the fixed address is given out");
 
     // A new daemon finds the service and leaves it alone.
     let again = bridges(temp.path());

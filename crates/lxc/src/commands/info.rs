@@ -2,7 +2,8 @@
 
 use anyhow::{Result, bail};
 use lxd_api::StatusCode;
-use lxd_api::instance::{InstanceFull, InstanceState, InstanceStateNetwork};
+use lxd_api::instance::InstanceFull;
+use lxd_api::instance_state::{InstanceState, InstanceStateNetwork};
 use lxd_api::resources::Resources;
 use lxd_api::server::Server;
 use lxd_client::Call;

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use lxd_api::instance::InstanceStateNetwork;
+use lxd_api::instance_state::InstanceStateNetwork;
+use lxd_db::instances;
 use lxd_device::{Change, Facts, Registry};
 use lxd_types::error::{Context, Many};
 use lxd_types::{ConfigExt, Device, DeviceExt, Devices, IdMap, Result};
 
-use super::{InstanceKey, Model, devices, load};
+use super::{InstanceKey, Model, devices, load, models};
 use crate::SharedCore;
 
 /// Tells the networks the difference of two recorded states of a stopped instance. Everything is tried.
@@ -51,6 +52,33 @@ pub(super) async fn announce(core: &SharedCore, key: &InstanceKey) {
     if let Err(error) = told.await {
         tracing::warn!(instance = %key, error = error.chain(), "A network did not learn of a new instance");
     }
+}
+
+/// Makes the interfaces of running instances ports of a bridge that was made anew. Everything is tried.
+///
+/// # Errors
+/// An interface could not be joined.
+pub(crate) async fn rejoin(core: &SharedCore, network: &lxd_db::networks::Network) -> Result<()> {
+    let running = core.db.read(|tx| models(tx, instances::Filter::default())).await?;
+    let mut failed = Many::new();
+    for model in running.iter().filter(|model| core.runtime.is_running(&model.key)) {
+        let on_bridge = |device: &&Device| {
+            let parent = device.set("network").or_else(|| device.set("parent"));
+            device.kind() == "nic" && parent == Some(&network.name)
+        };
+        for (name, device) in model.devices.iter().filter(|(_, device)| on_bridge(device)) {
+            failed.keep(rejoin_one(core, model, name, device).await);
+        }
+    }
+    failed.into_result(format!("Failed to connect instances with network {:?}", network.name))
+}
+
+async fn rejoin_one(core: &SharedCore, model: &Model, name: &str, device: &Device) -> Result<()> {
+    let facts = devices::load_facts(core, &model.key).await?;
+    let registry = core.device_registry();
+    let kind = registry.find(name, device, &facts)?;
+    let context = devices::context(core, model, name, &IdMap::default(), &facts)?;
+    kind.rejoin(&context, device).await.context(format!("Failed to connect device {name:?}"))
 }
 
 /// The interfaces inside a running instance, by name. Empty when they cannot be read: it may just be ending.

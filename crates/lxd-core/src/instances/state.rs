@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lxd_api::StatusCode;
-use lxd_api::instance::{InstanceState, InstanceStateCpu, InstanceStateMemory, InstanceStatePut};
+use lxd_api::instance_state::{InstanceState, InstanceStateCpu, InstanceStateMemory, InstanceStatePut};
 use lxd_auth::Permit;
 use lxd_task::OperationSpec;
 use lxd_task::operation::Operation;

@@ -12,6 +12,7 @@ mod spec;
 mod start;
 mod state;
 mod update;
+mod watch;
 
 pub use create::create;
 pub use delete::delete;
@@ -22,6 +23,7 @@ pub use settle::settle;
 pub use start::start_all;
 pub use state::state;
 pub use update::update;
+pub use watch::watch;
 
 use lxd_db::{Tx, networks, nodes, projects};
 use lxd_types::names::ProjectName;

@@ -12,6 +12,9 @@ use super::{hosts, spec};
 use crate::SharedCore;
 use crate::warnings::WarningType;
 
+/// The first time between two tries to start a broken network.
+const SHORTEST: Duration = Duration::from_secs(10);
+
 /// The longest time between two tries to start a broken network.
 const LONGEST: Duration = Duration::from_secs(600);
 
@@ -28,32 +31,39 @@ pub async fn start_all(core: &SharedCore) -> Result<()> {
 
 /// Starts a network; when it does not start it is tried again later, and a warning says so until it does.
 async fn start_one(core: &SharedCore, row: &networks::Network) {
-    let subject = Subject {
+    match try_start(core, row.project_id, &row.name).await {
+        Ok(()) => core.warning_resolved(subject(row)).await,
+        Err(error) => {
+            let text = format!("Unable to start network {:?}: {}", row.name, error.chain());
+            unavailable(core, row, &text, SHORTEST).await;
+        }
+    }
+}
+
+/// Raises the warning about a network that does not work, and tries to start it, for the first time after the pause, until it does.
+pub(super) async fn unavailable(core: &SharedCore, row: &networks::Network, text: &str, pause: Duration) {
+    core.warn_about(subject(row), text).await;
+    tokio::spawn(retry(core.clone(), row.project_id, row.name.clone(), subject(row), pause));
+}
+
+fn subject(row: &networks::Network) -> Subject {
+    Subject {
         type_code: WarningType::NetworkUnavailable as i64,
         node_id: Some(nodes::LONE),
         project_id: Some(row.project_id),
         entity_id: Some(row.id),
         ..Subject::default()
-    };
-    match try_start(core, row.project_id, &row.name).await {
-        Ok(()) => core.warning_resolved(subject).await,
-        Err(error) => {
-            core.warn_about(subject, &format!("Unable to start network {:?}: {}", row.name, error.chain()))
-                .await;
-            tokio::spawn(retry(core.clone(), row.project_id, row.name.clone(), subject));
-        }
     }
 }
 
-async fn retry(core: SharedCore, project_id: i64, name: String, subject: Subject) {
+async fn retry(core: SharedCore, project_id: i64, name: String, subject: Subject, mut pause: Duration) {
     let Ok(network) = name.parse::<NetworkName>() else { return };
-    let mut pause = Duration::from_secs(10);
     loop {
         tokio::select! {
             () = core.end.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
         }
-        pause = (pause * 2).min(LONGEST);
+        pause = (pause * 2).clamp(SHORTEST, LONGEST);
         let _turn = core.bridges.turn().await;
         // A user may have mended, renamed or deleted it meanwhile.
         let done =
@@ -77,5 +87,12 @@ async fn try_start(core: &SharedCore, project_id: i64, name: &str) -> Result<()>
         .db
         .read(move |tx| Ok((networks::get(tx, project_id, &name, nodes::LONE)?, hosts::of(tx, &name)?)))
         .await?;
-    core.bridges.start(&spec::of(&row)?, &hosts).await
+    let spec = spec::of(&row)?;
+    let is_new = core.bridges.netlink().link(spec.name.as_str()).await?.is_none();
+    core.bridges.start(&spec, &hosts).await?;
+    if is_new {
+        // The interfaces of instances that run were ports of the one that is gone.
+        crate::instances::nics::rejoin(core, &row).await?;
+    }
+    Ok(())
 }

@@ -80,6 +80,13 @@ impl DeviceType for BridgedNic {
         Ok(Started::default())
     }
 
+    async fn rejoin(&self, context: &Context, device: &Device) -> Result<()> {
+        let Some(host) = context.volatile.set("host_name") else { return Ok(()) };
+        self.netlink().set_master(host, Some(parent(device))).await?;
+        self.set_port(context, device, host).await?;
+        routes::add(self.netlink(), parent(device), &routes::of(device)).await
+    }
+
     async fn stop(&self, context: &Context, device: &Device) -> Result<Volatile> {
         self.forget(context, device).await?;
         veth::remove(self.netlink(), context, device).await
@@ -111,18 +118,24 @@ impl BridgedNic {
         let host = pair.host.as_str();
         // A port of a bridge needs no address of its own. Where there is no IPv6 there is no such setting.
         let _ = sysctl::write(&format!("net/ipv6/conf/{host}/disable_ipv6"), "1");
-        if device.flag("security.port_isolation", Flag::DefaultFalse) {
-            self.netlink().set_isolated(host, true).await?;
-        }
-        if context.siblings.values().any(crate::proxy::translates) {
-            self.netlink().set_hairpin(host, true).await?;
-        }
+        self.set_port(context, device, host).await?;
         self.limiter.set(host, limits::of(device)?).await?;
         let known = self.tell_dhcp(context, device, pair.mac).await?;
         if filters(device) {
             self.filter(context, device, host, pair.mac, &known).await?;
         }
         routes::add(self.netlink(), parent(device), &routes::of(device)).await
+    }
+
+    /// What an interface is as a port of its bridge.
+    async fn set_port(&self, context: &Context, device: &Device, host: &str) -> Result<()> {
+        if device.flag("security.port_isolation", Flag::DefaultFalse) {
+            self.netlink().set_isolated(host, true).await?;
+        }
+        if context.siblings.values().any(crate::proxy::translates) {
+            self.netlink().set_hairpin(host, true).await?;
+        }
+        Ok(())
     }
 
     /// Removes what is not gone with the interface itself.

@@ -7,6 +7,7 @@ mod address;
 mod link;
 mod make;
 mod route;
+mod watch;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -18,6 +19,7 @@ pub use address::{Address, Scope};
 pub use link::{BridgeInfo, Link, NewBridge, NewVeth, Stats};
 pub use make::NewOnParent;
 pub use route::{Route, RouteOwner, RouteSpec};
+pub use watch::{Gone, LinkWatch};
 
 /// Why a request to the kernel's network configuration failed.
 #[derive(Debug, thiserror::Error)]

@@ -91,6 +91,23 @@ impl Bridges {
         self.state(name).lock().await.spec.is_some()
     }
 
+    /// Whether the bridge was started and its interface is gone since. Waits for a change of the bridge that is under way.
+    ///
+    /// # Errors
+    /// The kernel refuses the question.
+    pub async fn is_lost(&self, name: &NetworkName) -> Result<bool> {
+        let known =
+            self.shared.states.lock().expect("no panic happens while the lock is held").get(name).cloned();
+        let Some(state) = known else { return Ok(false) };
+        let state = state.lock().await;
+        Ok(state.spec.is_some() && self.shared.netlink.link(name.as_str()).await?.is_none())
+    }
+
+    /// The bridges that were started at some time, in no order.
+    pub fn known(&self) -> Vec<NetworkName> {
+        self.shared.states.lock().expect("no panic happens while the lock is held").keys().cloned().collect()
+    }
+
     /// Refuses when there is an interface of this name already.
     ///
     /// # Errors
