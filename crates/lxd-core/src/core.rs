@@ -32,6 +32,7 @@ use crate::instances::snapshots::schedule::Seen;
 use crate::instances::{FileSessions, HostIds, ListCache, Runtime};
 use crate::journal::Journal;
 use crate::server::Server;
+use crate::switches::Switches;
 use crate::turns::Turns;
 use crate::{Paths, SharedCore};
 
@@ -50,6 +51,8 @@ pub struct Core {
     pub paths: Paths,
     /// How the daemon was started.
     pub options: Options,
+    /// What is switched off by environment variables.
+    pub switches: Switches,
     /// The databases.
     pub db: Db,
     /// The undo journal.
@@ -183,6 +186,7 @@ impl Core {
             bridges,
             host_ids: HostIds::of_host().map_err(|error| error.chain()),
             nodes: tokio::sync::Notify::new(),
+            switches: Switches::read(|name| std::env::var_os(name)),
             helper,
             containers,
             registry: OnceLock::new(),

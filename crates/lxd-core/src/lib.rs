@@ -25,6 +25,7 @@ mod sql;
 mod start;
 pub mod storage_pools;
 pub mod storage_volumes;
+mod switches;
 pub mod turns;
 pub mod undo;
 pub mod warnings;

@@ -28,10 +28,11 @@ pub async fn watch(core: SharedCore) {
         }
     };
     loop {
-        let directories = renew_all(&core).await.unwrap_or_else(|error| {
+        let mut directories = renew_all(&core).await.unwrap_or_else(|error| {
             tracing::error!(error = error.chain(), "Device nodes cannot be compared with the host's");
             BTreeSet::new()
         });
+        directories.retain(|directory| core.switches.watches(directory));
         let idle = directories.is_empty();
         if let Err(error) = events.watch(directories) {
             tracing::error!(%error, "Device nodes that come later will not be noticed");

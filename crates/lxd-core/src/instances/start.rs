@@ -109,7 +109,7 @@ async fn run_container(
     root: &Mounted,
     devices: &AllStarted,
 ) -> Result<Running> {
-    let idmapped = prepare_root(root, idmap).await?;
+    let idmapped = prepare_root(core, root, idmap).await?;
     super::templates::apply_at_start(root, model).await?;
     let mut spec = spec::container_spec(core, model, idmap, root, idmapped, devices)?;
     add_seccomp(core, model, &mut spec).await?;
@@ -118,9 +118,15 @@ async fn run_container(
 }
 
 /// Makes the root file system ready for the map: on kernels that can, the mount shifts the ids. Returns whether.
-async fn prepare_root(root: &Mounted, idmap: &IdMap) -> Result<bool> {
+async fn prepare_root(core: &SharedCore, root: &Mounted, idmap: &IdMap) -> Result<bool> {
     if idmap.is_empty() {
         return Ok(false);
+    }
+    if core.switches.no_idmapped_mounts {
+        return Err(Error::not_implemented(
+            "Mounts that shift ids are switched off (LXD_IDMAPPED_MOUNTS_DISABLE); unprivileged instances need them \
+             (or set security.privileged)",
+        ));
     }
     let dir = root.dir.clone();
     let supported = tokio::task::spawn_blocking(move || lxd_sys::mount::idmap_supported(&dir))

@@ -7,6 +7,7 @@ use liblxc::Lxc;
 use lxd_types::Architecture;
 
 use super::features;
+use crate::switches::Switches;
 
 /// Facts about the host that do not change while the daemon runs.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +36,7 @@ pub struct Facts {
 
 impl Facts {
     /// Finds them. Blocks; `dir` is the data directory.
-    pub fn find(dir: &Path) -> Self {
+    pub fn find(dir: &Path, switches: &Switches) -> Self {
         let uname = rustix::system::uname();
         let text = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
         let release = text(uname.release());
@@ -46,7 +47,7 @@ impl Facts {
             lxc_version: lxc.map(Lxc::version).unwrap_or_default(),
             kernel: text(uname.sysname()),
             kernel_architecture: text(uname.machine()),
-            kernel_features: features::kernel(dir, &release),
+            kernel_features: features::kernel(dir, &release, switches),
             kernel_version: release,
             lxc_features: lxc.map(features::lxc).unwrap_or_default(),
             os_name: os.get("NAME").cloned().unwrap_or_default(),
@@ -79,7 +80,7 @@ mod tests {
 
     #[test]
     fn the_host_has_facts() {
-        let facts = Facts::find(&std::env::temp_dir());
+        let facts = Facts::find(&std::env::temp_dir(), &Switches::default());
         assert_eq!(facts.kernel, "Linux");
         assert!(!facts.kernel_version.is_empty() && !facts.host_name.is_empty());
         assert_eq!(facts.kernel_features.len(), 7);

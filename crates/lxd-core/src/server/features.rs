@@ -6,6 +6,8 @@ use std::path::Path;
 use liblxc::Lxc;
 use lxd_sys::Dir;
 
+use crate::switches::Switches;
+
 /// Extensions of liblxc that servers report.
 const LXC: &[&str] = &[
     "mount_injection_file",
@@ -30,14 +32,14 @@ pub fn lxc(lxc: Lxc) -> BTreeMap<String, String> {
 }
 
 /// `kernel_features`: name to `true` or `false`. `dir` is the data directory.
-pub fn kernel(dir: &Path, release: &str) -> BTreeMap<String, String> {
+pub fn kernel(dir: &Path, release: &str, switches: &Switches) -> BTreeMap<String, String> {
     let since = |major, minor| version(release) >= (major, minor);
     let contains = |path: &str, word: &str| {
         std::fs::read_to_string(path).is_ok_and(|text| text.split_whitespace().any(|found| found == word))
     };
     let notify = contains("/proc/sys/kernel/seccomp/actions_avail", "user_notif");
     let features = [
-        ("idmapped_mounts", Dir::open(dir).is_ok_and(|dir| lxd_sys::mount::idmap_supported(&dir))),
+        ("idmapped_mounts", !switches.no_idmapped_mounts && shifts(dir)),
         ("netnsid_getifaddrs", since(4, 20)),
         ("seccomp_listener", notify),
         ("seccomp_listener_continue", notify && since(5, 5)),
@@ -46,6 +48,11 @@ pub fn kernel(dir: &Path, release: &str) -> BTreeMap<String, String> {
         ("unpriv_fscaps", since(4, 14)),
     ];
     features.into_iter().map(|(name, there)| (name.to_owned(), there.to_string())).collect()
+}
+
+/// Whether the mounts of the data directory's file system can shift ids.
+fn shifts(dir: &Path) -> bool {
+    Dir::open(dir).is_ok_and(|dir| lxd_sys::mount::idmap_supported(&dir))
 }
 
 /// Major and minor number of a kernel release such as `6.1.0-13-amd64`.

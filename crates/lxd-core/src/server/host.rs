@@ -10,8 +10,13 @@ use crate::warnings::WarningType;
 /// What may be missing: the look for it, its warning, and what follows from it.
 type Missing = (fn() -> bool, WarningType, &'static str);
 
+const NO_APPARMOR: Missing =
+    (no_apparmor, WarningType::AppArmorDisabled, "Disabled because of lack of kernel support");
+
+/// In place of the above, where the administrator wants none.
+const APPARMOR_SWITCHED_OFF: Missing = (|| true, WarningType::AppArmorDisabled, "Manually disabled");
+
 const MISSING: &[Missing] = &[
-    (no_apparmor, WarningType::AppArmorDisabled, "Disabled because of lack of kernel support"),
     (no_weight, WarningType::MissingBlkioWeight, "disk priority will be ignored"),
     (no_hugetlb, WarningType::MissingHugetlb, "hugepage limits will be ignored"),
     (no_priority, WarningType::MissingNetworkPriority, "network priority will be ignored"),
@@ -21,7 +26,11 @@ const MISSING: &[Missing] = &[
 impl Core {
     /// Compares the host with what instances may ask for.
     pub async fn check_host(&self) {
-        for (missing, kind, consequence) in MISSING {
+        let apparmor = if self.switches.no_apparmor { APPARMOR_SWITCHED_OFF } else { NO_APPARMOR };
+        if self.switches.names_firmware {
+            tracing::info!("LXD_OVMF_PATH has no effect: virtual machines are not supported yet");
+        }
+        for (missing, kind, consequence) in MISSING.iter().chain([&apparmor]) {
             if missing() {
                 self.warn(*kind, consequence).await;
             } else {

@@ -21,9 +21,9 @@ impl Core {
     /// # Errors
     /// Finding them panicked.
     pub async fn facts(&self) -> Result<Arc<Facts>> {
-        let dir = self.options.dir.clone();
+        let (dir, switches) = (self.options.dir.clone(), self.switches.clone());
         let find = || async move {
-            let found = tokio::task::spawn_blocking(move || Arc::new(Facts::find(&dir))).await;
+            let found = tokio::task::spawn_blocking(move || Arc::new(Facts::find(&dir, &switches))).await;
             found.map_err(|_| lxd_types::Error::internal("Looking at the host panicked"))
         };
         self.server.facts.get_or_try_init(find).await.cloned()
