@@ -266,7 +266,8 @@ impl Daemon {
         child.wait_with_output().expect("it is our child")
     }
 
-    fn client_command(&self, program: &Path, args: &[&str]) -> Command {
+    /// A client against this daemon, with a time limit.
+    pub fn client_command(&self, program: &Path, args: &[&str]) -> Command {
         let mut command = Command::new("timeout");
         command
             .arg("60")

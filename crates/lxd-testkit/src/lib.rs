@@ -9,12 +9,14 @@ mod http;
 mod image;
 pub mod isolated;
 mod netns;
+mod terminal;
 
 pub use daemon::{Daemon, binary};
 pub use events::Events;
 pub use http::{Answer, request, request_raw};
 pub use image::busybox_image;
 pub use netns::Netns;
+pub use terminal::Terminal;
 
 use std::time::{Duration, Instant};
 

@@ -176,3 +176,43 @@ impl Entity {
         .await
     }
 }
+
+/// The statics `GET`, `SET` and `UNSET` of a kind of objects: they differ in words, in the members that may be written, and in
+/// how an object is found. `get` names the function of [`Entity`] that prints.
+macro_rules! key_commands {
+    (
+        $what:literal, $args:literal, $put:ty, $flags:expr, get: $get:ident,
+        |$cx:ident, $m:ident| read: $read:expr, write: $write:expr
+    ) => {
+        static GET: Spec = Spec {
+            name: "get",
+            args: concat!($args, " <key>"),
+            about: concat!("Print one configuration key of a ", $what),
+            flags: $flags,
+            count: (2, 2),
+            run: Some(|$cx, $m| Box::pin(async { $read.$get($m.arg(1)).await })),
+            ..Spec::NEW
+        };
+
+        static SET: Spec = Spec {
+            name: "set",
+            args: concat!($args, " <key>=<value>..."),
+            about: concat!("Set configuration keys of a ", $what),
+            flags: $flags,
+            count: (2, usize::MAX),
+            run: Some(|$cx, $m| Box::pin(async { $write.set::<$put>($cx, $m.rest(1)).await })),
+            ..Spec::NEW
+        };
+
+        static UNSET: Spec = Spec {
+            name: "unset",
+            args: concat!($args, " <key>"),
+            about: concat!("Drop a configuration key of a ", $what),
+            flags: $flags,
+            count: (2, 2),
+            run: Some(|$cx, $m| Box::pin(async { $write.unset_loosely::<$put>($cx, $m.arg(1)).await })),
+            ..Spec::NEW
+        };
+    };
+}
+pub(super) use key_commands;

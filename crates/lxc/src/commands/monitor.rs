@@ -57,7 +57,7 @@ async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
     let pretty_types = ["logging", "lifecycle"];
     let types = if types.is_empty() && format == "pretty" { pretty_types.to_vec() } else { types };
     let mut events = target.client.events(&types, matches.is("all-projects")).await?;
-    let terminal = std::io::stdout().is_terminal();
+    let colors = std::io::stdout().is_terminal() && !wants_no_color();
     while let Some(event) = events.next_value().await? {
         match format {
             "json" => print(
@@ -76,7 +76,7 @@ async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
                 let line = Line::of(&event);
                 if line.urgency() >= least {
                     print(
-                        &((if terminal { line.colored() } else { line.plain() })
+                        &((if colors { line.colored() } else { line.plain() })
                             + "
 "),
                     );
@@ -85,6 +85,11 @@ async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
         }
     }
     bail!("The event stream ended")
+}
+
+/// `NO_COLOR` with any value but the empty one.
+fn wants_no_color() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 
 /// The same with members in the order of their names.

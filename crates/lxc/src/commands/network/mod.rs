@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use lxd_api::network::{Network, NetworkLease, NetworkPut};
 use serde_json::{Value, json};
 
-use super::entity::{Entity, text_of};
+use super::entity::{Entity, key_commands, text_of};
 use crate::cli::{FORMAT, Matches, Spec, TARGET, value};
 use crate::cx::{Cx, Target};
 use crate::keyvalue;
@@ -132,37 +132,10 @@ async fn rename(cx: &Cx, matches: &Matches) -> Result<()> {
     Ok(())
 }
 
-static GET: Spec = Spec {
-    name: "get",
-    args: "[<remote>:]<network> <key>",
-    about: "Print one configuration key of a network",
-    flags: &[TARGET],
-    count: (2, 2),
-    run: Some(|cx, m| Box::pin(async { entity(cx, m)?.print_set_key(m.arg(1)).await })),
-    ..Spec::NEW
-};
-
-static SET: Spec = Spec {
-    name: "set",
-    args: "[<remote>:]<network> <key>=<value>...",
-    about: "Set configuration keys of a network",
-    flags: &[TARGET],
-    count: (2, usize::MAX),
-    run: Some(|cx, m| Box::pin(async { managed(cx, m).await?.set::<NetworkPut>(cx, m.rest(1)).await })),
-    ..Spec::NEW
-};
-
-static UNSET: Spec = Spec {
-    name: "unset",
-    args: "[<remote>:]<network> <key>",
-    about: "Drop a configuration key of a network",
-    flags: &[TARGET],
-    count: (2, 2),
-    run: Some(|cx, m| {
-        Box::pin(async { managed(cx, m).await?.unset_loosely::<NetworkPut>(cx, m.arg(1)).await })
-    }),
-    ..Spec::NEW
-};
+key_commands!(
+    "network", "[<remote>:]<network>", NetworkPut, &[TARGET], get: print_set_key,
+    |cx, m| read: entity(cx, m)?, write: managed(cx, m).await?
+);
 
 static EDIT: Spec = Spec {
     name: "edit",

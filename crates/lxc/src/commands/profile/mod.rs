@@ -9,7 +9,7 @@ use lxd_api::profile::{Profile, ProfilePut};
 use lxd_client::encode;
 use serde_json::{Value, json};
 
-use super::entity::Entity;
+use super::entity::{Entity, key_commands};
 use crate::cli::{FORMAT, Matches, Spec, value};
 use crate::cx::{Cx, Target};
 use crate::output::Listing;
@@ -135,36 +135,10 @@ async fn rename(cx: &Cx, matches: &Matches) -> Result<()> {
     Ok(())
 }
 
-static GET: Spec = Spec {
-    name: "get",
-    args: "[<remote>:]<profile> <key>",
-    about: "Print one configuration key of a profile",
-    count: (2, 2),
-    run: Some(|cx, m| Box::pin(async { entity(&target(cx, m.arg(0))?).print_key(m.arg(1)).await })),
-    ..Spec::NEW
-};
-
-static SET: Spec = Spec {
-    name: "set",
-    args: "[<remote>:]<profile> <key>=<value>...",
-    about: "Set configuration keys of a profile",
-    count: (2, usize::MAX),
-    run: Some(|cx, m| {
-        Box::pin(async { entity(&target(cx, m.arg(0))?).set::<ProfilePut>(cx, m.rest(1)).await })
-    }),
-    ..Spec::NEW
-};
-
-static UNSET: Spec = Spec {
-    name: "unset",
-    args: "[<remote>:]<profile> <key>",
-    about: "Drop a configuration key of a profile",
-    count: (2, 2),
-    run: Some(|cx, m| {
-        Box::pin(async { entity(&target(cx, m.arg(0))?).unset_loosely::<ProfilePut>(cx, m.arg(1)).await })
-    }),
-    ..Spec::NEW
-};
+key_commands!(
+    "profile", "[<remote>:]<profile>", ProfilePut, &[], get: print_key,
+    |cx, m| read: entity(&target(cx, m.arg(0))?), write: entity(&target(cx, m.arg(0))?)
+);
 
 static SHOW: Spec = Spec {
     name: "show",

@@ -9,7 +9,7 @@ use anyhow::Result;
 use lxd_api::project::{Project, ProjectPut};
 use serde_json::{Map, Value, json};
 
-use super::entity::{Entity, send};
+use super::entity::{Entity, key_commands, send};
 use crate::cli::{Matches, Spec, list as many};
 use crate::cx::{Cx, Target};
 
@@ -127,36 +127,10 @@ async fn rename(cx: &Cx, matches: &Matches) -> Result<()> {
     }
 }
 
-static GET: Spec = Spec {
-    name: "get",
-    args: "[<remote>:]<project> <key>",
-    about: "Print one configuration key of a project",
-    count: (2, 2),
-    run: Some(|cx, m| Box::pin(async { entity(&target(cx, m.arg(0))?).print_key(m.arg(1)).await })),
-    ..Spec::NEW
-};
-
-static SET: Spec = Spec {
-    name: "set",
-    args: "[<remote>:]<project> <key>=<value>...",
-    about: "Set configuration keys of a project",
-    count: (2, usize::MAX),
-    run: Some(|cx, m| {
-        Box::pin(async { entity(&target(cx, m.arg(0))?).set::<ProjectPut>(cx, m.rest(1)).await })
-    }),
-    ..Spec::NEW
-};
-
-static UNSET: Spec = Spec {
-    name: "unset",
-    args: "[<remote>:]<project> <key>",
-    about: "Drop a configuration key of a project",
-    count: (2, 2),
-    run: Some(|cx, m| {
-        Box::pin(async { entity(&target(cx, m.arg(0))?).unset_loosely::<ProjectPut>(cx, m.arg(1)).await })
-    }),
-    ..Spec::NEW
-};
+key_commands!(
+    "project", "[<remote>:]<project>", ProjectPut, &[], get: print_key,
+    |cx, m| read: entity(&target(cx, m.arg(0))?), write: entity(&target(cx, m.arg(0))?)
+);
 
 static SHOW: Spec = Spec {
     name: "show",

@@ -13,7 +13,7 @@ use lxd_api::resources::ResourcesStoragePool;
 use lxd_api::storage_pool::{StoragePool, StoragePoolPut};
 use serde_json::{Value, json};
 
-use super::entity::Entity;
+use super::entity::{Entity, key_commands};
 use crate::cli::{FORMAT, Matches, Spec, TARGET, switch};
 use crate::cx::{Cx, Target};
 use crate::keyvalue;
@@ -112,35 +112,10 @@ config:
   source: /home/chb/mnt/lxd_test/default.img
   zfs.pool_name: default";
 
-static GET: Spec = Spec {
-    name: "get",
-    args: "[<remote>:]<pool> <key>",
-    about: "Print one configuration key of a storage pool",
-    flags: &[TARGET],
-    count: (2, 2),
-    run: Some(|cx, m| Box::pin(async { entity(cx, m)?.print_set_key(m.arg(1)).await })),
-    ..Spec::NEW
-};
-
-static SET: Spec = Spec {
-    name: "set",
-    args: "[<remote>:]<pool> <key>=<value>...",
-    about: "Set configuration keys of a storage pool",
-    flags: &[TARGET],
-    count: (2, usize::MAX),
-    run: Some(|cx, m| Box::pin(async { entity(cx, m)?.set::<StoragePoolPut>(cx, m.rest(1)).await })),
-    ..Spec::NEW
-};
-
-static UNSET: Spec = Spec {
-    name: "unset",
-    args: "[<remote>:]<pool> <key>",
-    about: "Drop a configuration key of a storage pool",
-    flags: &[TARGET],
-    count: (2, 2),
-    run: Some(|cx, m| Box::pin(async { entity(cx, m)?.unset_loosely::<StoragePoolPut>(cx, m.arg(1)).await })),
-    ..Spec::NEW
-};
+key_commands!(
+    "storage pool", "[<remote>:]<pool>", StoragePoolPut, &[TARGET], get: print_set_key,
+    |cx, m| read: entity(cx, m)?, write: entity(cx, m)?
+);
 
 static SHOW: Spec = Spec {
     name: "show",

@@ -50,8 +50,10 @@ async fn attach(cx: &Cx, matches: &Matches, user: User<'_>) -> Result<()> {
     if volume.kind != "custom" {
         bail!("Only \"custom\" volumes can be attached to instances");
     }
-    // A profile would be saved before its users find out.
-    let _: serde_json::Value = volume.pool.client.get(&volume.full_path()).await?;
+    if let User::Profile(_) = user {
+        // It would be saved before its users find out.
+        let _: serde_json::Value = volume.pool.client.get(&volume.full_path()).await?;
+    }
     // The fourth word is a path when it looks like one, else the device's name.
     let (name, path) = match (matches.args.len(), matches.arg(3).contains('/')) {
         (3, _) => (volume.name.as_str(), ""),
