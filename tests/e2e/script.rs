@@ -9,7 +9,8 @@ use serde_json::Value;
 use crate::archive::Archive;
 
 /// A line: `METHOD PATH [HEADER: VALUE]… BODY => CLASS event; event`. An event is `action`, `action@SOURCE` where the
-/// source is not the path itself, and facts of its context as `action{old_name=c1}`. `<name>` is looked up when the step
+/// source is not the path itself, and facts of its context as `action{old_name=c1}`
+/// (`project` is that of the event, `default` where it is not given). `<name>` is looked up when the step
 /// is played.
 const SCRIPT: &str = include_str!("script.txt");
 

@@ -64,6 +64,48 @@ fn hung_monitors_hold_nobody_up() {
     }
 }
 
+/// How many instances a full list has; `LXD_TEST_INSTANCES=500` is the whole.
+fn instances() -> usize {
+    std::env::var("LXD_TEST_INSTANCES").ok().and_then(|text| text.parse().ok()).unwrap_or(60)
+}
+
+#[test]
+fn a_long_list_is_quick_and_four_clients_lose_nothing() {
+    let daemon = Daemon::start_with(&[("LXD_DB_TWICE", "0")]).with_pool_and_image();
+    let count = instances();
+    for n in 0..count {
+        let body = json!({"name": format!("c{n}"), "source": {"type": "none"}});
+        daemon.ok("POST", "/1.0/instances", &body);
+    }
+    let lists = (0..3).map(|_| {
+        let began = Instant::now();
+        assert_eq!(daemon.lxc_ok(&["list"]).matches("STOPPED").count(), count);
+        began.elapsed()
+    });
+    let best = lists.min().unwrap();
+    println!("lxc list of {count} instances: {best:?}");
+    assert!(best < Duration::from_secs(1), "lxc list of {count} took {best:?}");
+
+    const CHANGES: usize = 100;
+    std::thread::scope(|scope| {
+        for client in 0..4 {
+            let daemon = &daemon;
+            scope.spawn(move || {
+                for n in 1..=CHANGES {
+                    let config = json!({"config": {format!("user.client{client}"): n.to_string()}});
+                    daemon.ok("PATCH", "/1.0/instances/c0", &config);
+                    let stored = daemon.get("/1.0/instances/c0").metadata();
+                    assert_eq!(stored["config"][format!("user.client{client}")], n.to_string());
+                }
+            });
+        }
+    });
+    let stored = daemon.get("/1.0/instances/c0").metadata();
+    for client in 0..4 {
+        assert_eq!(stored["config"][format!("user.client{client}")], CHANGES.to_string());
+    }
+}
+
 fn url(path: &str) -> String {
     format!("/1.0/instances/c1/files?path={path}")
 }

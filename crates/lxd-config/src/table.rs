@@ -26,8 +26,12 @@ impl Table {
         self.groups.iter().flat_map(|group| group.iter().copied())
     }
 
-    /// The key of this name; patterns are looked at last.
+    /// The key of this name; patterns are looked at last. No key has control characters: they would break the lines of what is
+    /// written of it.
     pub fn find(&self, key: &str) -> Option<&'static dyn AnyKey> {
+        if key.contains(char::is_control) {
+            return None;
+        }
         let exact = self.keys().find(|known| !known.is_pattern() && known.meta().name == key);
         exact.or_else(|| self.keys().find(|known| known.is_pattern() && known.matches(key)))
     }
@@ -130,6 +134,7 @@ mod tests {
         assert_eq!(text(&[("no.such", "")]), "Unknown configuration key: no.such");
         assert_eq!(text(&[("user.", "x")]), "Unknown configuration key: user.");
         assert_eq!(text(&[("volatile..hwaddr", "x")]), "Unknown configuration key: volatile..hwaddr");
+        assert_eq!(text(&[("user.a\nb", "x")]), "Unknown configuration key: user.a\nb");
         assert_eq!(text(&[("limits.memory", "lots")]), "Invalid value: lots");
         assert_eq!(
             text(&[("limits.memory.enforce", "Hard")]),

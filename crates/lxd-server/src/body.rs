@@ -77,8 +77,13 @@ pub async fn read(mut body: Incoming, limit: usize) -> Result<Bytes> {
 /// Parses a JSON object; `null` stands for an empty one, and what comes after it is ignored.
 ///
 /// # Errors
-/// Bad request, in the reference's words.
+/// Bad request, in the reference's words; a string with a NUL, which no name, path or text of ours can have.
 pub fn json<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
+    if has_nul(text)
+        && let Some(place) = lxd_api::first_value(text).ok().and_then(|value| place_of_nul(&value))
+    {
+        return Err(Error::bad_request(format!("{place} must not contain NUL characters")));
+    }
     lxd_api::from_request(text).map_err(|error| Error::bad_request(error.0))
 }
 
@@ -113,6 +118,32 @@ pub fn patch<T: Serialize + DeserializeOwned>(present: &T, text: &[u8]) -> Resul
     serde_json::from_value(object).map_err(|error| Error::bad_request(error.to_string()))
 }
 
+/// The path of the first member with a NUL in its name or text.
+fn place_of_nul(value: &Value) -> Option<String> {
+    let below = |name: String, value: &Value| {
+        place_of_nul(value).map(|rest| if rest.is_empty() { name.clone() } else { format!("{name}.{rest}") })
+    };
+    match value {
+        Value::String(text) => text.contains('\0').then(String::new),
+        Value::Array(items) => items.iter().enumerate().find_map(|(at, item)| below(at.to_string(), item)),
+        Value::Object(members) => members.iter().find_map(|(name, member)| match name.contains('\0') {
+            true => Some(name.replace('\0', "\\0")),
+            false => below(name.clone(), member),
+        }),
+        _ => None,
+    }
+}
+
+/// Whether a string of a JSON text has an escaped NUL. As it is no parser takes one.
+fn has_nul(text: &[u8]) -> bool {
+    let escape = memchr::memmem::Finder::new(br"\u0000");
+    escape.find_iter(text).any(|at| {
+        let before = text[..at].iter().rev().take_while(|byte| **byte == b'\\').count();
+        // An escaped backslash is followed by letters and digits that mean themselves.
+        before % 2 == 0
+    })
+}
+
 fn drop_nulls(value: &mut Value) {
     if let Value::Object(members) = value {
         members.retain(|_, member| !member.is_null());
@@ -138,6 +169,14 @@ mod tests {
         .unwrap();
         assert_eq!(new, expected);
         assert_eq!(patch(&present, br#"{"description":"new"}"#).unwrap().description, "new");
+        assert!(has_nul(br#"{"a":"b\u0000"}"#) && has_nul(br#"{"\\\u0000":1}"#));
+        assert!(!has_nul(br#"{"a":"b\\u0000"}"#) && !has_nul(br#"{"a":"u0000\u0001"}"#));
+        let refused = |text: &str| json::<ProfilePut>(text.as_bytes()).unwrap_err().to_string();
+        assert_eq!(refused(r#"{"description":"a\u0000b"}"#), "description must not contain NUL characters");
+        assert_eq!(
+            refused(r#"{"devices":{"d":{"x\u0000":""}}}"#),
+            "devices.d.x\\0 must not contain NUL characters"
+        );
         assert!(patch(&present, b"[]").is_err() && patch(&present, br#"{"config":1}"#).is_err());
     }
 }

@@ -344,6 +344,7 @@ pub fn plan_create(
     idmap::assign(tx, &mut own, &config, ids)?;
     own.insert("volatile.last_state.idmap".to_owned(), "[]".to_owned());
     let architecture = request.source.architecture(&image, request.architecture)?;
+    rules::check_runs(architecture).map_err(|error| error.context("Failed creating instance record"))?;
     let row = instances::NewInstance {
         project_id: project.id,
         node_id: lxd_db::nodes::LONE,

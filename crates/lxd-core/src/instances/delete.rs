@@ -65,6 +65,8 @@ pub(super) async fn delete_held(core: &SharedCore, permit: &Permit, key: &Instan
         pool: pool.clone(),
     };
     super::devices::remove_all(core, &model).await;
+    let id = model.row.id;
+    let snapshots = core.db.read(move |tx| lxd_db::snapshots::list(tx, id)).await?;
     core.undoable(async |undo: &mut Log| {
         undo.push(step).await?;
         forget(core, &model).await?;
@@ -74,6 +76,10 @@ pub(super) async fn delete_held(core: &SharedCore, permit: &Permit, key: &Instan
         core.faults.point("files removed")
     })
     .await?;
+    for snapshot in snapshots {
+        let url = format!("{}/snapshots/{}", key.url(), snapshot.name);
+        core.tell(permit.caller(), Lifecycle::new("instance-snapshot-deleted", url).in_project(&key.project));
+    }
     core.tell(permit.caller(), Lifecycle::new("instance-deleted", key.url()).in_project(&key.project));
     Ok(())
 }

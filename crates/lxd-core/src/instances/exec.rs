@@ -61,11 +61,8 @@ pub async fn exec(
     if request.command.is_empty() {
         return Err(Error::bad_request("No command was given"));
     }
-    let environment = request.environment.iter().flat_map(|(key, value)| [key, value]);
-    if request.command.iter().chain(environment).chain([&request.cwd]).any(|text| text.contains('\0')) {
-        return Err(Error::bad_request(
-            "The command, its environment and its directory must not contain NUL characters",
-        ));
+    if let Some(name) = request.environment.keys().find(|name| name.is_empty() || name.contains('=')) {
+        return Err(Error::bad_request(format!("Invalid environment variable name {name:?}")));
     }
     let plan = plan(model, entry, request).await?;
     let operation = OperationSpec::task("Executing command", key.project.as_str())

@@ -35,6 +35,18 @@ pub fn architecture(name: &str) -> Result<Option<Architecture>> {
         .ok_or_else(|| Error::internal(format!("Architecture isn't supported: {name}")))
 }
 
+/// Refuses what this host cannot run.
+///
+/// # Errors
+/// It is neither the host's architecture nor one of its personalities.
+pub fn check_runs(architecture: Architecture) -> Result<()> {
+    let Some(native) = Architecture::native() else { return Ok(()) };
+    if architecture == native || native.personalities().contains(&architecture) {
+        return Ok(());
+    }
+    Err(Error::bad_request("Requested architecture isn't supported by this host"))
+}
+
 /// The devices that hold, after expansion.
 ///
 /// # Errors
@@ -103,9 +115,16 @@ pub fn check_new_config(given: &Config, own: &Config, kind: InstanceKind) -> Res
 /// As [`check_new_config`].
 pub fn check_changed_config(old: &Config, new: &Config, kind: InstanceKind) -> Result<()> {
     keys::validate(new, Level::Instance(kind))?;
-    const IDMAP: [&str; 3] = ["volatile.idmap.base", "volatile.idmap.next", "volatile.last_state.idmap"];
-    if IDMAP.iter().any(|key| old.contains_key(*key) && !new.contains_key(*key)) {
+    const KEPT: [&str; 3] = ["volatile.idmap.base", "volatile.idmap.next", "volatile.last_state.idmap"];
+    if KEPT.iter().any(|key| old.contains_key(*key) && !new.contains_key(*key)) {
         return Err(Error::bad_request("Volatile idmap keys can't be deleted by the user"));
+    }
+    // They say who owns the files and whose rights a running instance has.
+    let idmap = KEPT.iter().chain(&["volatile.idmap.current"]);
+    if let Some(key) =
+        idmap.into_iter().find(|key| new.contains_key(**key) && new.get(**key) != old.get(**key))
+    {
+        return Err(Error::bad_request(format!("Volatile idmap keys can't be changed by the user: {key}")));
     }
     if old.get("raw.lxc") != new.get("raw.lxc") {
         check_raw_lxc(new)?;

@@ -130,6 +130,9 @@ pub(super) fn plan_update(
     let architecture = rules::architecture(&put.architecture)?
         .or_else(|| Architecture::from_id(old.row.architecture))
         .ok_or_else(|| Error::internal("The instance's architecture is unknown"))?;
+    if architecture.id() != old.row.architecture {
+        rules::check_runs(architecture)?;
+    }
     let change = instances::Change {
         architecture: architecture.id(),
         ephemeral: put.ephemeral,

@@ -70,8 +70,13 @@ fn of_kind(
 
 /// A snapshot as lists of volumes show it.
 fn snapshot_view(of: &StorageVolume, snapshot: storage_volumes::Snapshot) -> StorageVolume {
-    // That of an instance is used by the instance.
-    let users = if of.kind == VolumeKind::Custom.as_str() { Vec::new() } else { of.used_by.clone() };
+    // That of an instance is used by the instance's snapshot.
+    let users = if of.kind == VolumeKind::Custom.as_str() { &[][..] } else { &of.used_by };
+    let users = users.iter().map(|url| {
+        let (path, query) = url.split_at(url.find('?').unwrap_or(url.len()));
+        format!("{path}/snapshots/{}{query}", snapshot.name)
+    });
+    let users = users.collect();
     StorageVolume {
         name: format!("{}/{}", of.name, snapshot.name),
         description: snapshot.description,

@@ -13,5 +13,6 @@ pub fn routes() -> Vec<Route> {
 
 /// What the host has.
 async fn get(cx: Ctx) -> Result<Reply> {
+    cx.this_member()?;
     Reply::json(&cx.core.resources().await?)
 }

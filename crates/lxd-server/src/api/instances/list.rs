@@ -52,6 +52,9 @@ fn wanted_kind(cx: &Ctx) -> Result<Option<InstanceKind>> {
 
 /// Makes an instance.
 pub async fn create(mut cx: Ctx) -> Result<Reply> {
+    if cx.query("target").is_some_and(|target| !target.is_empty()) {
+        return Err(Error::bad_request("Target only allowed when clustered"));
+    }
     if cx.header("content-type").is_some_and(|kind| kind.starts_with("application/octet-stream")) {
         return import(cx).await;
     }

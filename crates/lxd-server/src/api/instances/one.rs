@@ -61,6 +61,7 @@ pub async fn patch(mut cx: Ctx) -> Result<Reply> {
 
 /// Renames it.
 pub async fn post(mut cx: Ctx) -> Result<Reply> {
+    cx.this_member().map_err(|error| error.context("Failed to get target node"))?;
     let post = cx.json().await?;
     let operation = instances::rename(&cx.core, &cx.permit()?, &cx.parse("name")?, post).await?;
     Reply::operation(&operation)

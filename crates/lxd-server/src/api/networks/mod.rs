@@ -37,17 +37,20 @@ async fn list(cx: Ctx) -> Result<Reply> {
 }
 
 async fn create(mut cx: Ctx) -> Result<Reply> {
+    cx.this_member()?;
     let post: NetworksPost = cx.json().await?;
     let name = networks::create(&cx.core, &cx.permit()?, post).await?;
     Reply::created(&url(&cx, name.as_str()))
 }
 
 async fn get(cx: Ctx) -> Result<Reply> {
+    cx.this_member()?;
     let network = networks::get(&cx.core, &cx.permit()?, cx.param("name")).await?;
     Reply::json(&network)?.etag(&version(&network))
 }
 
 async fn put(mut cx: Ctx) -> Result<Reply> {
+    cx.this_member()?;
     present(&cx).await?;
     let put: NetworkPut = cx.json().await?;
     networks::update(&cx.core, &cx.permit()?, cx.param("name"), put).await?;
@@ -55,6 +58,7 @@ async fn put(mut cx: Ctx) -> Result<Reply> {
 }
 
 async fn patch(mut cx: Ctx) -> Result<Reply> {
+    cx.this_member()?;
     let present = present(&cx).await?;
     let fields = NetworkPut { config: present.config, description: present.description };
     let put = cx.patch(&fields).await?;
@@ -78,6 +82,7 @@ async fn leases(cx: Ctx) -> Result<Reply> {
 }
 
 async fn state(cx: Ctx) -> Result<Reply> {
+    cx.this_member()?;
     Reply::json(&networks::state(&cx.core, cx.param("name")).await?)
 }
 

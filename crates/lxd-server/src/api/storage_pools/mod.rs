@@ -38,20 +38,24 @@ async fn list(cx: Ctx) -> Result<Reply> {
 }
 
 async fn create(mut cx: Ctx) -> Result<Reply> {
+    cx.this_member()?;
     let post: StoragePoolsPost = cx.json().await?;
     let name = storage_pools::create(&cx.core, &cx.server_permit()?, post).await?;
     Reply::created(&format!("/1.0/storage-pools/{}", encode(name.as_str())))
 }
 
 async fn get(cx: Ctx) -> Result<Reply> {
+    cx.this_member()?;
     Reply::json(&storage_pools::get(&cx.core, &cx.caller, cx.param("pool")).await?)
 }
 
 async fn resources(cx: Ctx) -> Result<Reply> {
+    cx.this_member()?;
     Reply::json(&storage_pools::resources(&cx.core, cx.param("pool")).await?)
 }
 
 async fn put(mut cx: Ctx) -> Result<Reply> {
+    cx.this_member()?;
     let present = storage_pools::get(&cx.core, &cx.caller, cx.param("pool")).await?;
     cx.if_match(&version(&present))?;
     let put: StoragePoolPut = cx.json().await?;
@@ -60,6 +64,7 @@ async fn put(mut cx: Ctx) -> Result<Reply> {
 }
 
 async fn patch(mut cx: Ctx) -> Result<Reply> {
+    cx.this_member()?;
     let present = storage_pools::get(&cx.core, &cx.caller, cx.param("pool")).await?;
     cx.if_match(&version(&present))?;
     let fields = StoragePoolPut { config: present.config, description: present.description };

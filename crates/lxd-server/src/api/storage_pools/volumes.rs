@@ -42,6 +42,7 @@ async fn list_kind(cx: Ctx) -> Result<Reply> {
 }
 
 async fn list(cx: &Ctx, kind: Option<lxd_core::storage_volumes::VolumeKind>) -> Result<Reply> {
+    cx.this_member()?;
     let listed = storage_volumes::list(&cx.core, &cx.permit()?, cx.param("pool"), kind).await?;
     if cx.recursion() > 0 {
         return Reply::json(&listed.into_iter().map(|each| each.volume).collect::<Vec<_>>());
@@ -59,6 +60,7 @@ async fn create_kind(cx: Ctx) -> Result<Reply> {
 }
 
 async fn create(mut cx: Ctx, kind: Option<String>) -> Result<Reply> {
+    cx.this_member()?;
     let post: StorageVolumesPost = cx.json().await?;
     let request = CreateVolume::parse(cx.param("pool"), kind.as_deref(), &post)?;
     let permit = cx.permit()?;
@@ -74,15 +76,18 @@ async fn create(mut cx: Ctx, kind: Option<String>) -> Result<Reply> {
 }
 
 async fn get(cx: Ctx) -> Result<Reply> {
+    cx.this_member()?;
     let volume = storage_volumes::get(&cx.core, &cx.permit()?, &key(&cx)?).await?;
     Reply::json(&volume)?.etag(&version(&volume))
 }
 
 async fn state(cx: Ctx) -> Result<Reply> {
+    cx.this_member()?;
     Reply::json(&storage_volumes::state(&cx.core, &key(&cx)?).await?)
 }
 
 async fn put(mut cx: Ctx) -> Result<Reply> {
+    cx.this_member()?;
     let (permit, key) = (cx.permit()?, key(&cx)?);
     let present = storage_volumes::get(&cx.core, &permit, &key).await?;
     cx.if_match(&version(&present))?;
@@ -92,6 +97,7 @@ async fn put(mut cx: Ctx) -> Result<Reply> {
 }
 
 async fn patch(mut cx: Ctx) -> Result<Reply> {
+    cx.this_member()?;
     let (permit, key) = (cx.permit()?, key(&cx)?);
     let present = storage_volumes::get(&cx.core, &permit, &key).await?;
     cx.if_match(&version(&present))?;
@@ -106,6 +112,7 @@ async fn patch(mut cx: Ctx) -> Result<Reply> {
 }
 
 async fn post(mut cx: Ctx) -> Result<Reply> {
+    cx.this_member()?;
     let (permit, key) = (cx.permit()?, key(&cx)?);
     let post: StorageVolumePost = cx.json().await?;
     if post.migration {
@@ -125,6 +132,7 @@ async fn post(mut cx: Ctx) -> Result<Reply> {
 }
 
 async fn delete(cx: Ctx) -> Result<Reply> {
+    cx.this_member()?;
     storage_volumes::delete(&cx.core, &cx.permit()?, key(&cx)?).await?;
     Ok(Reply::empty())
 }
