@@ -2,8 +2,8 @@
 //!
 //! [`Volumes`] is what a pool driver offers for volumes, [`Snapshots`] for their snapshots, [`Pool`] for itself;
 //! [`transfer`] copies between pools; [`dir`] keeps everything in plain
-//! directories, [`btrfs`] in subvolumes. [`contract`] holds the tests that each driver (and the fake of the
-//! testkit) runs. Nothing here knows the database, projects' rules or HTTP: a volume is named by a [`VolumeRef`].
+//! directories, [`btrfs`] in subvolumes. `tests/contract` holds the tests that each driver
+//! runs. Nothing here knows the database, projects' rules or HTTP: a volume is named by a [`VolumeRef`].
 //!
 //! On disk a pool looks as the manual's servers make it: one directory per volume type
 //! (`containers`, `custom`, …), volumes below it by their storage name ([`VolumeRef::storage_name`]).
@@ -17,9 +17,6 @@ mod folder;
 pub mod transfer;
 pub mod tree;
 mod volume;
-
-#[cfg(any(test, feature = "testing"))]
-pub mod contract;
 
 pub use driver::{
     Driver, Filler, Mounted, Pool, PoolDriver, PoolResources, PoolSpec, Quota, Snapshots, Volumes, available,

@@ -1,12 +1,13 @@
 //! The driver `btrfs`: the contract and what only it does, on file systems in loop files.
 
+mod contract;
+
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lxd_host::runner::RealRunner;
-use lxd_storage::contract::contract;
 use lxd_storage::{Pool, PoolDriver, PoolSpec, Quota, VolumeRef, open_pool};
 use lxd_sys::{Dir, btrfs};
 use lxd_types::names::{PoolName, ProjectName};
@@ -56,7 +57,7 @@ fn v1() -> VolumeRef {
 
 #[tokio::test]
 async fn btrfs_keeps_the_contract() {
-    contract(async || {
+    contract::contract(async || {
         let lxd = LxdDir::new();
         let pool = lxd.made().await;
         (pool, lxd)

@@ -1,11 +1,12 @@
 //! The driver `dir`: the contract, its sources and its modes, on real directories.
 
+mod contract;
+
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
 use lxd_host::runner::RealRunner;
-use lxd_storage::contract::contract;
 use lxd_storage::{Pool, PoolDriver, PoolSpec, VolumeRef, open_pool};
 use lxd_types::names::{PoolName, ProjectName};
 use tempfile::TempDir;
@@ -44,7 +45,7 @@ impl Drop for LxdDir {
 
 #[tokio::test]
 async fn dir_keeps_the_contract() {
-    contract(async || {
+    contract::contract(async || {
         let lxd = LxdDir::new();
         let pool = lxd.pool("p1", None);
         pool.create_pool().await.unwrap();
@@ -55,7 +56,7 @@ async fn dir_keeps_the_contract() {
 
 #[tokio::test]
 async fn dir_with_a_source_elsewhere_keeps_the_contract() {
-    contract(async || {
+    contract::contract(async || {
         let (lxd, source) = (LxdDir::new(), tempfile::tempdir().unwrap());
         let pool = lxd.pool("p1", Some(source.path()));
         pool.create_pool().await.unwrap();

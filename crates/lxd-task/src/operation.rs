@@ -121,6 +121,7 @@ pub struct Operations {
 
 struct Inner {
     events: EventHub,
+    kept: Duration,
     /// Held for a look-up or an insertion, never across an await.
     running: Mutex<HashMap<Uuid, Arc<Operation>>>,
 }
@@ -158,7 +159,12 @@ pub struct OpHandle(Arc<Operation>);
 impl Operations {
     /// An empty registry that tells of changes through `events`.
     pub fn new(events: EventHub) -> Self {
-        Self { inner: Arc::new(Inner { events, running: Mutex::default() }) }
+        Self::keeping(events, KEPT)
+    }
+
+    /// Like [`Operations::new`]; what is finished can be asked for as long as `kept` says.
+    fn keeping(events: EventHub, kept: Duration) -> Self {
+        Self { inner: Arc::new(Inner { events, kept, running: Mutex::default() }) }
     }
 
     /// Makes an operation without starting it, so that its sockets can be opened first.
@@ -273,7 +279,7 @@ impl Operations {
     fn forget_later(&self, id: Uuid) {
         let inner = self.inner.clone();
         tokio::spawn(async move {
-            tokio::time::sleep(KEPT).await;
+            tokio::time::sleep(inner.kept).await;
             inner.running.lock().expect("no panic happens while the lock is held").remove(&id);
         });
     }

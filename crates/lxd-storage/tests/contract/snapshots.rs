@@ -3,13 +3,12 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use lxd_storage::driver::Pool;
+use lxd_storage::{Origin, SnapshotRef, VolumeKind, VolumeRef, transfer};
 use lxd_types::Kind;
 use lxd_types::names::{InstanceName, ProjectName, SnapshotName};
 
 use super::{custom, text, with_file};
-use crate::driver::Pool;
-use crate::transfer;
-use crate::volume::{Origin, SnapshotRef, VolumeKind, VolumeRef};
 
 /// Runs the promises about snapshots.
 pub(super) async fn contract<K>(make: impl AsyncFn() -> (Arc<dyn Pool>, K)) {

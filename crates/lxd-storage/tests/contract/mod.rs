@@ -3,13 +3,11 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use lxd_storage::driver::{Pool, fill_with};
+use lxd_storage::{VolumeKind, VolumeRef};
 use lxd_types::Kind;
 use lxd_types::names::{InstanceName, ProjectName, VolumeName};
 
-use crate::driver::{Pool, fill_with};
-use crate::volume::{VolumeKind, VolumeRef};
-
-#[path = "snapshots_tests.rs"]
 mod snapshots;
 
 /// Runs all promises, each on a pool of its own that was created and mounted by `make`.
