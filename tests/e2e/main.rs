@@ -4,6 +4,7 @@
 mod archive;
 mod backups;
 mod budget;
+mod calls;
 mod clients;
 mod copies;
 mod daemon;

@@ -21,6 +21,7 @@ mod driver;
 pub mod exec;
 mod files;
 mod hotplug;
+pub mod notify;
 pub mod raw;
 pub mod render;
 mod running;

@@ -11,6 +11,7 @@ mod hook;
 mod link;
 mod mount;
 mod proxy;
+mod syscall;
 mod unpack;
 
 use std::process::ExitCode;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         Some("unpack") => with_daemon(|| link::serve(unpack::run)),
         Some("file") => with_daemon(|| link::serve(file::run)),
         Some("proxy") => link::serve(proxy::run),
+        Some("syscall") => with_daemon(|| link::serve(syscall::run)),
         Some("hook") => hook::run(&arguments.collect::<Vec<_>>()),
         _ => {
             eprintln!("This program is started by the LXD daemon; it is of no use by hand.");

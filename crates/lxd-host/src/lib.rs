@@ -9,6 +9,7 @@ pub mod helper;
 pub mod netlink;
 pub mod resources;
 pub mod runner;
+pub mod seqpacket;
 pub mod sysctl;
 
 pub use device_events::DeviceEvents;

@@ -6,16 +6,20 @@
 //! Start reading at [`dir::Dir`]: it is the only way to touch paths that a tenant can influence.
 #![allow(unsafe_code)]
 
+pub mod bpf;
 pub mod btrfs;
 pub mod caps;
 pub mod dir;
 pub mod ethtool;
+pub mod filesystem;
+pub mod fork;
 pub mod frame;
 pub mod loopdev;
 pub mod memfd;
 pub mod memory;
 pub mod mount;
 pub mod namespace;
+pub mod notify;
 pub mod process;
 pub mod seccomp;
 pub mod userns;

@@ -79,11 +79,11 @@ pub fn set_attributes(mount: impl AsFd, what: Attributes) -> io::Result<()> {
 }
 
 /// Makes a detached mount show its owners through an id map: `inside` ids on disk appear as the host ids of `map`, so
-/// that a container with this map sees them as they are on disk.
+/// that a container with this map sees them as they are on disk. `namespace` is a user namespace that has the map.
 ///
 /// # Errors
 /// `EINVAL` when the file system cannot do it, or the mount is attached already.
-pub fn set_idmap(mount: impl AsFd, namespace: &UserNamespace, recursive: bool) -> io::Result<()> {
+pub fn set_idmap(mount: impl AsFd, namespace: impl AsFd, recursive: bool) -> io::Result<()> {
     // A descriptor is never negative.
     let userns_fd = namespace.as_fd().as_raw_fd().unsigned_abs().into();
     let attr = libc::mount_attr { attr_set: libc::MOUNT_ATTR_IDMAP, attr_clr: 0, propagation: 0, userns_fd };
@@ -184,7 +184,7 @@ pub fn read_only_but(dir: impl AsFd, place: &str, spaces: i32) -> io::Result<()>
 }
 
 /// No mount of this namespace shows elsewhere.
-fn keep_to_ourselves() -> io::Result<()> {
+pub(crate) fn keep_to_ourselves() -> io::Result<()> {
     use rustix::mount::MountPropagationFlags;
     let flags = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     Ok(rustix::mount::mount_change("/", flags)?)

@@ -345,3 +345,88 @@ pub struct FileStat {
     /// Time of the last change of content, in seconds since 1970.
     pub modified: i64,
 }
+
+/// Job of `syscall`: does what a process in a container asked the kernel for and may not do itself. Descriptors: the directory
+/// `/proc/THREAD` of that process, its memory, the seccomp listener.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Intercepted {
+    /// The number under which the call waits.
+    pub id: u64,
+    /// What was called.
+    pub call: InterceptedCall,
+}
+
+/// A system call with its arguments as they are in the registers; addresses are those of the caller.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InterceptedCall {
+    /// `mknodat`, of a node that everybody may have.
+    Mknod {
+        /// Descriptor of the directory that a relative path begins at, or `AT_FDCWD`.
+        at: i32,
+        /// The path's address.
+        path: u64,
+        /// Permission bits.
+        mode: u32,
+        /// Major and minor number of the character device.
+        device: (u32, u32),
+    },
+    /// `setxattr` with a value of one byte.
+    SetXattr {
+        /// The path's address.
+        path: u64,
+        /// The name's address.
+        name: u64,
+        /// The value's address.
+        value: u64,
+        /// `XATTR_CREATE` or `XATTR_REPLACE`, or none.
+        flags: u32,
+    },
+    /// `mount` of something new.
+    Mount {
+        /// The source's address.
+        source: u64,
+        /// The target's address.
+        target: u64,
+        /// The type's address.
+        kind: u64,
+        /// `MS_…`
+        flags: u64,
+        /// The options' address.
+        data: u64,
+        /// What the instance may mount.
+        rules: MountRules,
+    },
+    /// `bpf`: programs that rule the use of devices.
+    Bpf {
+        /// `BPF_PROG_LOAD`, `BPF_PROG_ATTACH` or `BPF_PROG_DETACH`.
+        command: u32,
+        /// The attributes' address.
+        attributes: u64,
+        /// Their size in bytes.
+        size: u32,
+    },
+}
+
+/// `security.syscalls.intercept.mount.*` of an instance.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct MountRules {
+    /// Types of file systems that are mounted with the rights of the host.
+    pub allowed: Vec<String>,
+    /// Programs inside that mount a type instead of the kernel.
+    pub fuse: BTreeMap<String, String>,
+    /// Whether the owners of what is mounted are those of the inside.
+    pub shift: bool,
+}
+
+/// What the caller of an intercepted system call gets.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SyscallAnswer {
+    /// The call returns this.
+    Value(i64),
+    /// The call fails with this error number.
+    Error(i32),
+    /// The kernel makes the call with the caller's own rights.
+    Continue,
+}

@@ -88,6 +88,8 @@ async fn live(
     tokio::spawn(listener::accept_unix(unix, service.clone(), stop.clone()));
     let guests = lxd_server::devlxd::bind(&core.paths.devlxd())?;
     tokio::spawn(lxd_server::devlxd::accept(guests, core.clone(), stop.clone()));
+    let calls = lxd_core::instances::intercept::bind(&core)?;
+    tokio::spawn(lxd_core::instances::intercept::serve(core.clone(), calls, stop.clone()));
     tracing::info!(socket = %core.paths.unix_socket().display(), "REST API daemon is listening");
     tokio::spawn(listen(core.clone(), network));
     let start = tokio::spawn(start(core.clone()));

@@ -20,6 +20,7 @@ pub mod guest;
 mod hotplug;
 pub(crate) mod idmap;
 pub mod import;
+pub mod intercept;
 mod limits;
 mod list;
 mod list_cache;

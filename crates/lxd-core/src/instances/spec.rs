@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lxd_container::seccomp::{self, Policy};
+use lxd_container::seccomp::{self, Intercept, Policy};
 use lxd_container::spec::personality;
 use lxd_container::spec::{CgroupItem, CgroupVersion, HostFacts};
 use lxd_container::{HookSpec, Mount, Nic, Rootfs, Spec};
@@ -89,7 +89,7 @@ pub(super) fn device_rule(node: &DeviceNode) -> String {
 ///
 /// # Errors
 /// A key holds what no profile can say.
-pub fn seccomp_profile(config: &Config, architecture: i64) -> Result<Option<String>> {
+pub fn seccomp_profile(config: &Config, architecture: i64, intercept: Intercept) -> Result<Option<String>> {
     let either = |new: &str, old: &str| {
         let value = config.value(new);
         if value.is_empty() { config.value(old) } else { value }.to_owned()
@@ -105,7 +105,7 @@ pub fn seccomp_profile(config: &Config, architecture: i64) -> Result<Option<Stri
         deny: either("security.syscalls.deny", "security.syscalls.blacklist"),
         allow: either("security.syscalls.allow", "security.syscalls.whitelist"),
         raw: config.value("raw.seccomp").to_owned(),
-        ..Policy::default()
+        intercept,
     };
     seccomp::profile(&policy, Architecture::from_id(architecture) == Some(Architecture::X86_64))
 }

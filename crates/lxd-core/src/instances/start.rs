@@ -141,7 +141,13 @@ async fn prepare_root(core: &SharedCore, root: &Mounted, idmap: &IdMap) -> Resul
 }
 
 async fn add_seccomp(core: &SharedCore, model: &Model, spec: &mut Spec) -> Result<()> {
-    let Some(text) = spec::seccomp_profile(&model.config, model.row.architecture)? else { return Ok(()) };
+    let intercept = super::intercept::wanted(&model.config, &spec.idmap);
+    if intercept.any() {
+        super::intercept::require(core, &model.config).await?;
+        spec.seccomp_notify = Some((core.paths.seccomp_socket(), model.key.to_string()));
+    }
+    let profile = spec::seccomp_profile(&model.config, model.row.architecture, intercept)?;
+    let Some(text) = profile else { return Ok(()) };
     let (folder, name) = (core.paths.security_seccomp(), spec.name.clone());
     spec.seccomp_profile = Some(folder.join(&name));
     tokio::task::spawn_blocking(move || Dir::open(folder)?.write_replace(name, text.as_bytes(), 0o600))

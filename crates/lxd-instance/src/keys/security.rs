@@ -1,6 +1,7 @@
 //! Isolation: `security.*`.
 
 use lxd_config::{Blob, Condition, Key, keys};
+use lxd_types::ValueError;
 
 const LOW_LEVEL: &str = "restricted.containers.lowlevel";
 const NESTING: &str = "restricted.containers.nesting";
@@ -61,33 +62,33 @@ keys! {
         SECURITY_SYSCALLS_BLACKLIST_DEFAULT: bool = flag("security.syscalls.blacklist_default", "true"),
         /// Handles the system call bpf.
         SECURITY_SYSCALLS_INTERCEPT_BPF: bool =
-            flag("security.syscalls.intercept.bpf", "false").not_yet().since("container_syscall_intercept_bpf_devices"),
+            flag("security.syscalls.intercept.bpf", "false").since("container_syscall_intercept_bpf_devices"),
         /// Allows programs for the devices control group of the unified hierarchy to be loaded.
         SECURITY_SYSCALLS_INTERCEPT_BPF_DEVICES: bool =
-            flag("security.syscalls.intercept.bpf.devices", "false").not_yet().since("container_syscall_intercept_bpf_devices"),
+            flag("security.syscalls.intercept.bpf.devices", "false").since("container_syscall_intercept_bpf_devices"),
         /// Handles the system calls mknod and mknodat (allows a limited set of device nodes).
         SECURITY_SYSCALLS_INTERCEPT_MKNOD: bool =
-            flag("security.syscalls.intercept.mknod", "false").not_yet().since("container_syscall_intercept"),
+            flag("security.syscalls.intercept.mknod", "false").since("container_syscall_intercept"),
         /// Handles the system call mount.
         SECURITY_SYSCALLS_INTERCEPT_MOUNT: bool =
-            flag("security.syscalls.intercept.mount", "false").not_yet().since("container_syscall_intercept_mount"),
+            flag("security.syscalls.intercept.mount", "false").since("container_syscall_intercept_mount"),
         /// Comma-separated list of file systems that are safe to mount for processes in the instance.
         SECURITY_SYSCALLS_INTERCEPT_MOUNT_ALLOWED: String = Key::new("security.syscalls.intercept.mount.allowed")
-            .live().only(Condition::Container).restricted_by(LOW_LEVEL).not_yet()
+            .live().only(Condition::Container).restricted_by(LOW_LEVEL)
             .since("container_syscall_intercept_mount"),
         /// Which mounts to redirect to FUSE programs (e.g. ext4=fuse2fs).
         SECURITY_SYSCALLS_INTERCEPT_MOUNT_FUSE: String = Key::new("security.syscalls.intercept.mount.fuse")
-            .live().only(Condition::Container).restricted_by(LOW_LEVEL).not_yet()
+            .live().only(Condition::Container).restricted_by(LOW_LEVEL).check(fuse_pairs).not_yet()
             .since("container_syscall_intercept_mount_fuse"),
         /// Whether to shift the owners of what is mounted by interception.
         SECURITY_SYSCALLS_INTERCEPT_MOUNT_SHIFT: bool =
-            flag("security.syscalls.intercept.mount.shift", "false").not_yet().live().since("container_syscall_intercept_mount"),
+            flag("security.syscalls.intercept.mount.shift", "false").live().since("container_syscall_intercept_mount"),
         /// Handles the system call sched_setscheduler.
         SECURITY_SYSCALLS_INTERCEPT_SCHED_SETSCHEDULER: bool =
             flag("security.syscalls.intercept.sched_setscheduler", "false").not_yet(),
         /// Handles the system call setxattr (allows a limited set of restricted attributes).
         SECURITY_SYSCALLS_INTERCEPT_SETXATTR: bool =
-            flag("security.syscalls.intercept.setxattr", "false").not_yet().since("container_syscall_intercept"),
+            flag("security.syscalls.intercept.setxattr", "false").since("container_syscall_intercept"),
     ]
 }
 
@@ -101,4 +102,32 @@ const fn flag(name: &'static str, default: &'static str) -> Key<bool> {
         .only(Condition::Container)
         .restricted_by(LOW_LEVEL)
         .since("container_syscall_filtering")
+}
+
+/// Pairs of a file system and a program, with commas between.
+fn fuse_pairs(value: &str) -> Result<(), ValueError> {
+    let is_pair = |pair: &str| {
+        pair.split_once('=').is_some_and(|(kind, program)| !kind.is_empty() && !program.is_empty())
+    };
+    if value.is_empty() || value.split(',').all(is_pair) {
+        return Ok(());
+    }
+    Err(ValueError(format!(
+        "security.syscalls.intercept.mount.fuse is not of the form 'filesystem=fuse-binary': {value}"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_of_file_systems() {
+        for good in ["", "ext4=fuse2fs", "ext4=fuse2fs,ntfs=ntfs-3g"] {
+            assert!(fuse_pairs(good).is_ok(), "{good}");
+        }
+        for bad in ["ext4", "=x", "ext4=", "ext4=fuse2fs,"] {
+            assert!(fuse_pairs(bad).unwrap_err().0.ends_with(&format!(": {bad}")), "{bad}");
+        }
+    }
 }
