@@ -1,7 +1,7 @@
 //! The new mount API: mounts as descriptors, which are put somewhere when they are finished.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use lxd_types::idmap::IdMap;
@@ -79,13 +79,21 @@ pub fn set_attributes(mount: impl AsFd, what: Attributes) -> io::Result<()> {
 }
 
 /// Makes a detached mount show its owners through an id map: `inside` ids on disk appear as the host ids of `map`, so
-/// that a container with this map sees them as they are on disk. `namespace` is a user namespace that has the map.
+/// that a container with this map sees them as they are on disk.
 ///
 /// # Errors
 /// `EINVAL` when the file system cannot do it, or the mount is attached already.
-pub fn set_idmap(mount: impl AsFd, namespace: impl AsFd, recursive: bool) -> io::Result<()> {
+pub fn set_idmap(mount: impl AsFd, namespace: &UserNamespace, recursive: bool) -> io::Result<()> {
+    set_idmap_of(mount, namespace.as_fd(), recursive)
+}
+
+/// As [`set_idmap`], with the map that a user namespace (`/proc/PID/ns/user`) has.
+///
+/// # Errors
+/// As there.
+pub fn set_idmap_of(mount: impl AsFd, namespace: BorrowedFd<'_>, recursive: bool) -> io::Result<()> {
     // A descriptor is never negative.
-    let userns_fd = namespace.as_fd().as_raw_fd().unsigned_abs().into();
+    let userns_fd = namespace.as_raw_fd().unsigned_abs().into();
     let attr = libc::mount_attr { attr_set: libc::MOUNT_ATTR_IDMAP, attr_clr: 0, propagation: 0, userns_fd };
     setattr(mount, attr, recursive)
 }

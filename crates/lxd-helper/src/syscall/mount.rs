@@ -160,7 +160,7 @@ fn make(caller: &Caller, system: &FileSystem, device: Option<u64>, shift: bool) 
         }
         let mount = system.mount()?;
         if shift {
-            mount::set_idmap(&mount, users, false)?;
+            mount::set_idmap_of(&mount, users.as_fd(), false)?;
         }
         locked(mount)
     };
