@@ -178,12 +178,18 @@ pub struct InstanceFull {
     /// Instance project name.
     pub project: String,
     /// List of backups.
-    #[serde(serialize_with = "crate::wire::null_when_empty")]
+    #[serde(
+        serialize_with = "crate::wire::null_when_empty",
+        deserialize_with = "crate::wire::null_is_empty"
+    )]
     pub backups: Vec<InstanceBackup>,
     /// state.
     pub state: InstanceState,
     /// List of snapshots.
-    #[serde(serialize_with = "crate::wire::null_when_empty")]
+    #[serde(
+        serialize_with = "crate::wire::null_when_empty",
+        deserialize_with = "crate::wire::null_is_empty"
+    )]
     pub snapshots: Vec<InstanceSnapshot>,
 }
 

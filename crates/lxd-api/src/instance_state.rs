@@ -13,11 +13,12 @@ pub struct InstanceState {
     /// status_code.
     pub status_code: StatusCode,
     /// Dict of disk usage.
+    #[serde(deserialize_with = "crate::wire::null_is_empty")]
     pub disk: BTreeMap<String, InstanceStateDisk>,
     /// memory.
     pub memory: InstanceStateMemory,
     /// Dict of network usage.
-    #[serde(serialize_with = "crate::wire::null_or_map")]
+    #[serde(serialize_with = "crate::wire::null_or_map", deserialize_with = "crate::wire::null_is_empty")]
     pub network: BTreeMap<String, InstanceStateNetwork>,
     /// PID of the runtime.
     pub pid: i64,

@@ -35,7 +35,7 @@ use std::collections::BTreeMap;
 pub use request::{RequestError, first_value, from_request};
 pub use status::StatusCode;
 pub use timestamp::Timestamp;
-pub use wire::{EMPTY_LIST, EMPTY_MAP, from_json, from_value};
+pub use wire::{EMPTY_LIST, EMPTY_MAP, from_json, from_text, from_value};
 
 /// A map of configuration keys to values, as it stands in every object.
 pub type ConfigMap = BTreeMap<String, String>;

@@ -20,8 +20,8 @@ pub enum ResponseType {
 
 /// An answer as a client reads it.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(default)]
-pub struct Response {
+#[serde(default, bound(deserialize = "M: Default + Deserialize<'de>"))]
+pub struct Response<M = Value> {
     /// Whether this is a result, an operation or an error.
     #[serde(rename = "type")]
     pub kind: ResponseType,
@@ -36,5 +36,5 @@ pub struct Response {
     /// Text of an error, else empty.
     pub error: String,
     /// The result.
-    pub metadata: Value,
+    pub metadata: M,
 }

@@ -11,6 +11,27 @@ pub fn from_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_json::Erro
     from_value(serde_json::from_slice(text)?)
 }
 
+/// As [`from_json`], without a tree of values between when no member is `null` that must not be. For types that hold no
+/// values of their own.
+///
+/// # Errors
+/// As there.
+pub fn from_text<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
+    serde_json::from_str(text).or_else(|_| from_json(text.as_bytes()))
+}
+
+/// Reads `null` as an empty list or map.
+///
+/// # Errors
+/// As the deserializer.
+pub(crate) fn null_is_empty<'de, T, D>(from: D) -> Result<T, D::Error>
+where
+    T: Default + serde::Deserialize<'de>,
+    D: serde::Deserializer<'de>,
+{
+    Ok(<Option<T> as serde::Deserialize>::deserialize(from)?.unwrap_or_default())
+}
+
 /// As [`from_json`] for a document that has been parsed.
 ///
 /// # Errors

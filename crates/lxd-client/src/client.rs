@@ -12,6 +12,7 @@ use lxd_api::response::Response;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::address::Address;
 use crate::connect::{self, Link};
@@ -78,6 +79,14 @@ impl Client {
     /// The server's error, or an answer of another shape.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         Ok(self.get_etag(path).await?.0)
+    }
+
+    /// Reads an object as the JSON text that the server sent, for large ones.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn get_text(&self, path: &str) -> Result<Box<RawValue>> {
+        Ok(self.envelope_of::<Box<RawValue>>(Call::new("GET", path)).await?.0.metadata)
     }
 
     /// Reads an object with its ETag.
@@ -168,11 +177,18 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub async fn envelope(&self, call: Call) -> Result<(Response, HeaderMap)> {
+        self.envelope_of(call).await
+    }
+
+    async fn envelope_of<M>(&self, call: Call) -> Result<(Response<M>, HeaderMap)>
+    where
+        M: Default + DeserializeOwned,
+    {
         let mut reply = self.raw(call).await?;
         let headers = std::mem::take(&mut reply.headers);
         let status = reply.status;
         let bytes = reply.bytes().await?;
-        let response: Response = match serde_json::from_slice::<Response>(&bytes) {
+        let response = match serde_json::from_slice::<Response<M>>(&bytes) {
             Ok(response) => response,
             Err(_) if status >= 400 => return Err(plain_error(status, &bytes)),
             Err(error) => return Err(Error::protocol(error)),
@@ -324,7 +340,7 @@ fn memory(bytes: bytes::Bytes) -> Body {
     Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
 }
 
-fn check(response: &Response, status: u16) -> Result<()> {
+fn check<M>(response: &Response<M>, status: u16) -> Result<()> {
     if response.kind != lxd_api::response::ResponseType::Error {
         return Ok(());
     }

@@ -190,7 +190,10 @@ fn mount_entry(conf: &mut Conf, mount: &Mount) -> Result<()> {
 
 fn network(conf: &mut Conf, index: usize, nic: &Nic) -> Result<()> {
     let mut set = |key: &str, value: &str| conf.set(&format!("lxc.net.{index}.{key}"), value);
-    set("type", "phys")?;
+    set("type", if nic.pair.is_some() { "veth" } else { "phys" })?;
+    if let Some(pair) = &nic.pair {
+        set("veth.pair", pair)?;
+    }
     set("name", &nic.name)?;
     set("flags", "up")?;
     set("link", &nic.link)?;

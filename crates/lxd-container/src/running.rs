@@ -89,24 +89,36 @@ impl Running {
     /// # Errors
     /// No descriptors left.
     pub fn watch(&self) -> Result<Watch> {
-        let failed = |error| Error::with_source(Kind::Internal, "Failed to watch the container", error);
-        let fd = self.inner.monitor_fd.try_clone().map_err(failed)?;
-        // The successor of this function is unsafe because other types may close their descriptor early; an `OwnedFd` that we
-        // never take out again cannot.
-        #[expect(deprecated)]
-        let fd = AsyncFd::with_interest(fd, Interest::READABLE).map_err(failed)?;
-        Ok(Watch { fd })
+        Watch::of(&self.inner.monitor_fd)
+    }
+
+    /// A watch for the end of init: nothing runs inside any more, but its monitor still cleans up. Needs the async runtime.
+    ///
+    /// # Errors
+    /// No descriptors left.
+    pub fn watch_init(&self) -> Result<Watch> {
+        Watch::of(&self.inner.init_fd)
     }
 }
 
-/// Waits for the end of a container's monitor; see the crate's text.
+/// Waits for the end of a process of a container.
 #[derive(Debug)]
 pub struct Watch {
     fd: AsyncFd<OwnedFd>,
 }
 
 impl Watch {
-    /// Returns when the container and its monitor have ended. May be cancelled and awaited again.
+    fn of(pidfd: &OwnedFd) -> Result<Self> {
+        let failed = |error| Error::with_source(Kind::Internal, "Failed to watch the container", error);
+        let fd = pidfd.try_clone().map_err(failed)?;
+        // The successor of this function is unsafe because other types may close their descriptor early; an `OwnedFd` that we
+        // never take out again cannot.
+        #[expect(deprecated)]
+        let fd = AsyncFd::with_interest(fd, Interest::READABLE).map_err(failed)?;
+        Ok(Self { fd })
+    }
+
+    /// Returns when the process has ended. May be cancelled and awaited again.
     pub async fn ended(&self) {
         // An error here means that the runtime shuts down: nobody will act on the answer.
         while let Ok(mut guard) = self.fd.readable().await {

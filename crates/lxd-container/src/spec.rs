@@ -109,8 +109,10 @@ pub struct Mount {
 /// A network interface that exists on the host and moves into the container.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Nic {
-    /// Its name on the host.
+    /// The interface on the host that is moved; that of a pair: the bridge.
     pub link: String,
+    /// The name of the end on the host, when liblxc is to make a pair.
+    pub pair: Option<String>,
     /// Its name inside.
     pub name: String,
     /// Its hardware address.

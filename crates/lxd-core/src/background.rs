@@ -110,6 +110,7 @@ async fn prune_warnings(core: Arc<Core>) {
 async fn sweep(core: Arc<Core>) {
     core.file_sessions.sweep();
     core.lists.sweep();
+    core.quiet.look().await;
 }
 
 async fn check_inventory(core: Arc<Core>) {

@@ -29,8 +29,9 @@ use crate::faults::Faults;
 use crate::images::{Downloads, Updates};
 use crate::instances::guest::GuestEvents;
 use crate::instances::snapshots::schedule::Seen;
-use crate::instances::{FileSessions, HostIds, ListCache, Runtime};
+use crate::instances::{FileSessions, HostIds, Idmapped, ListCache, Runtime};
 use crate::journal::Journal;
+use crate::quiet::Quiet;
 use crate::server::Server;
 use crate::switches::Switches;
 use crate::turns::Turns;
@@ -73,8 +74,12 @@ pub struct Core {
     pub schedule_seen: Seen,
     /// What was seen of the background tasks.
     pub background: Runs,
-    /// The last list of instances.
+    /// Instances as they were found last.
     pub lists: ListCache,
+    /// File systems that can shift ids.
+    pub idmapped: Idmapped,
+    /// Requests, and whether there are none.
+    pub quiet: Quiet,
     /// Helpers that touch files of instances, kept for the next request.
     pub file_sessions: FileSessions,
     /// Held while an instance is packed into an image.
@@ -177,6 +182,8 @@ impl Core {
             gates: Gates::telling(sessions_end_at_actions(&file_sessions)),
             file_sessions,
             lists: ListCache::default(),
+            idmapped: Idmapped::default(),
+            quiet: Quiet::default(),
             publishing: tokio::sync::Mutex::default(),
             turns: Turns::default(),
             backup_files: tokio::sync::Mutex::default(),

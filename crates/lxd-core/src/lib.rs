@@ -19,6 +19,7 @@ pub mod networks;
 mod paths;
 pub mod profiles;
 pub mod projects;
+mod quiet;
 mod resources;
 pub mod server;
 mod sql;

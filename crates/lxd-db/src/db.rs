@@ -12,6 +12,7 @@ use crate::error::sql;
 use crate::group::{Commits, step};
 use crate::open::{self, Paths};
 use crate::tx::Tx;
+use crate::version::{Version, Versions};
 use crate::worker::{WaitStats, Workers};
 use crate::{backup, patch, reserve, schema};
 
@@ -32,6 +33,8 @@ struct Inner {
     global_commits: Arc<Commits>,
     local_commits: Arc<Commits>,
     paths: Paths,
+    // Behind the connections, see there.
+    versions: Versions,
 }
 
 /// What the database has done since the start.
@@ -83,6 +86,7 @@ impl Db {
             other => other?,
         };
         keep_reserve(&paths);
+        let versions = Versions::of(&paths.global)?;
         let twice = std::env::var_os("LXD_DB_TWICE").is_some_and(|v| v == "1");
         let commits = || Arc::new(Commits { twice, dir: paths.dir.clone(), ..Commits::default() });
         let (global_commits, local_commits) = (commits(), commits());
@@ -94,6 +98,7 @@ impl Db {
                 global_commits,
                 local_commits,
                 paths,
+                versions,
             }),
         })
     }
@@ -172,10 +177,10 @@ impl Db {
         self.inner.writer.run(work).await
     }
 
-    /// A number that grows with every commit to the global database. What was read after it was asked for is still
-    /// true as long as the number is the same.
-    pub fn global_changes(&self) -> u64 {
-        self.inner.global_commits.done.load(Ordering::Acquire)
+    /// The state of the global database; it changes with every commit, also of another program. None while a commit is
+    /// under way: then nobody can tell.
+    pub fn global_version(&self) -> Option<Version> {
+        self.inner.versions.present()
     }
 
     /// Commits and waiting times since the start.

@@ -207,6 +207,33 @@ pub fn list(tx: &Tx<'_>, filter: Filter) -> Result<Vec<Instance>> {
     Ok(instances)
 }
 
+/// Project and name of the instances that have a key of their own like this (`volatile.*.host_name`), sorted.
+///
+/// # Errors
+/// A failure of the database.
+pub fn with_key(tx: &Tx<'_>, pattern: &str) -> Result<Vec<(String, String)>> {
+    tx.all(
+        "SELECT DISTINCT j.name, i.name FROM instances_config AS c JOIN instances AS i ON i.id = c.instance_id
+         JOIN projects AS j ON j.id = i.project_id WHERE c.key GLOB ?1 ORDER BY j.name, i.name",
+        [pattern],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )
+}
+
+/// Whether any instance or profile has this key.
+///
+/// # Errors
+/// A failure of the database.
+pub fn any_has_key(tx: &Tx<'_>, key: &str) -> Result<bool> {
+    let found = tx.first(
+        "SELECT EXISTS (SELECT 1 FROM instances_config WHERE key = ?1)
+           OR EXISTS (SELECT 1 FROM profiles_config WHERE key = ?1)",
+        [key],
+        |row| row.get(0),
+    )?;
+    Ok(found.unwrap_or(false))
+}
+
 /// The id of an instance, if there is one of that name.
 ///
 /// # Errors

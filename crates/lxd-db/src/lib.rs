@@ -38,6 +38,7 @@ mod schema;
 mod testing;
 mod time;
 mod tx;
+mod version;
 mod worker;
 
 pub use activate::needs_daemon;
@@ -45,6 +46,7 @@ pub use db::{Db, DbStats};
 pub use open::check_foreign;
 pub use schema::{GLOBAL_VERSION, LOCAL_VERSION};
 pub use tx::Tx;
+pub use version::Version;
 pub use worker::WaitStats;
 
 /// Configuration as stored: key to value.

@@ -48,6 +48,10 @@ pub trait DeviceType: Send + Sync {
         Ok(())
     }
 
+    /// Begins what takes its time at the end of a device, once nothing runs in the instance any more; [`DeviceType::stop`]
+    /// follows whatever comes of it.
+    async fn let_go(&self, _context: &Context, _device: &Device) {}
+
     /// Applies new values of properties that can change live.
     ///
     /// # Errors
@@ -99,6 +103,8 @@ pub trait DeviceType: Send + Sync {
 pub struct Attach<'a> {
     /// Pidfd of its init.
     pub init: BorrowedFd<'a>,
+    /// What its devices want to be remembered, as keys of the instance.
+    pub volatile: &'a Config,
 }
 
 /// Whose device is checked.
@@ -155,4 +161,7 @@ pub struct Context {
     pub network: Option<NetworkFacts>,
     /// Whether a running device of somebody else uses the same VLAN of the same interface of the host.
     pub shares_parent: bool,
+    /// Whether the instance is about to start: its driver can then make interfaces inside, which takes the kernel less than
+    /// moving them there.
+    pub starts: bool,
 }

@@ -13,7 +13,7 @@ pub type Volatile = BTreeMap<String, String>;
 pub struct Started {
     /// To be mounted in the instance, in this order.
     pub mounts: Vec<MountEntry>,
-    /// Interfaces of the host to be moved into the instance.
+    /// Interfaces for the instance.
     pub nics: Vec<NicEntry>,
     /// Rules for the instance's control group.
     pub cgroup: Vec<CgroupRule>,
@@ -70,13 +70,15 @@ pub enum Propagation {
     RecursiveUnbindable,
 }
 
-/// An interface that waits on the host to be moved into the instance.
+/// An interface that waits on the host to be moved into the instance, or a pair that its driver is to make.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct NicEntry {
     /// The name of the device.
     pub device: String,
-    /// The interface on the host that is to be moved.
+    /// The interface on the host that is to be moved; that of which a pair's end on the host becomes a port.
     pub link: String,
+    /// The name of the end on the host of a pair that is to be made.
+    pub pair: Option<String>,
     /// Its name inside; the kernel chooses when missing.
     pub name: Option<String>,
     /// Its hardware address; unchanged when missing.

@@ -3,7 +3,6 @@
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::FutureExt;
 use http::header::ORIGIN;
@@ -27,13 +26,12 @@ use crate::routes::{self, Access, Route};
 pub struct Service {
     core: SharedCore,
     router: Router,
-    requests: AtomicU64,
 }
 
 impl Service {
     /// The API over a core, with the whole route table.
     pub fn new(core: SharedCore) -> Self {
-        Self { core, router: Router::new(routes::routes()), requests: AtomicU64::new(0) }
+        Self { core, router: Router::new(routes::routes()) }
     }
 
     /// The core.
@@ -114,7 +112,7 @@ impl Service {
             core: self.core.clone(),
             caller,
             project,
-            id: self.requests.fetch_add(1, Ordering::Relaxed),
+            id: self.core.quiet.request(),
             collection,
             params,
             query,

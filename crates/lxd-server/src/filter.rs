@@ -73,14 +73,27 @@ impl Filter {
             return Ok(true);
         }
         let object = serde_json::to_value(object).map_err(|error| Error::internal(error.to_string()))?;
-        Ok(self.clauses.iter().enumerate().fold(true, |passed, (at, clause)| {
-            let fits = clause.fits(&object);
+        Ok(self.passes(&object))
+    }
+
+    /// Whether an object passes whose JSON is there.
+    ///
+    /// # Errors
+    /// It is no JSON.
+    pub fn matches_json(&self, object: &[u8]) -> Result<bool> {
+        let object = serde_json::from_slice(object).map_err(|error| Error::internal(error.to_string()))?;
+        Ok(self.passes(&object))
+    }
+
+    fn passes(&self, object: &Value) -> bool {
+        self.clauses.iter().enumerate().fold(true, |passed, (at, clause)| {
+            let fits = clause.fits(object);
             match (at, clause.or) {
                 (0, _) => fits,
                 (_, true) => passed || fits,
                 (_, false) => passed && fits,
             }
-        }))
+        })
     }
 }
 

@@ -21,6 +21,7 @@ pub type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, io::Error>>;
 
 const SYNC_HEAD: &[u8] = b"{\"type\":\"sync\",\"status\":\"Success\",\"status_code\":200,\"operation\":\"\",\
                            \"error_code\":0,\"error\":\"\",\"metadata\":";
+const SYNC_TAIL: &[u8] = b"}\n";
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// The answer to a request.
@@ -129,7 +130,14 @@ impl Reply {
     /// # Errors
     /// The fields cannot be written as JSON.
     pub fn etag(self, fields: &impl Serialize) -> Result<Self> {
-        let version = crate::etag::etag(fields)?;
+        self.version(&crate::etag::etag(fields)?)
+    }
+
+    /// Adds the version of the object as it was found out.
+    ///
+    /// # Errors
+    /// It has characters that no header may have.
+    pub fn version(self, version: &str) -> Result<Self> {
         self.header(ETAG, &format!("\"{version}\""))
     }
 
@@ -162,6 +170,29 @@ impl Reply {
     }
 }
 
+/// A `sync` answer whose metadata is written as JSON text, piece by piece.
+pub struct Envelope(Vec<u8>);
+
+impl Envelope {
+    /// Nothing is in it yet.
+    pub fn new() -> Self {
+        let mut body = Vec::with_capacity(4096);
+        body.extend_from_slice(SYNC_HEAD);
+        Self(body)
+    }
+
+    /// Where to write the metadata: one JSON value.
+    pub fn metadata(&mut self) -> &mut Vec<u8> {
+        &mut self.0
+    }
+
+    /// The answer.
+    pub fn reply(mut self) -> Reply {
+        self.0.extend_from_slice(SYNC_TAIL);
+        Reply::sync_bytes(Bytes::from(self.0))
+    }
+}
+
 /// The whole body of a `sync` answer; to be kept where the same is sent often.
 ///
 /// # Errors
@@ -170,7 +201,7 @@ pub fn sync_body(metadata: &(impl Serialize + ?Sized)) -> Result<Bytes> {
     let mut body = Vec::with_capacity(512);
     body.extend_from_slice(SYNC_HEAD);
     serde_json::to_writer(&mut body, metadata).map_err(unwritable)?;
-    body.extend_from_slice(b"}\n");
+    body.extend_from_slice(SYNC_TAIL);
     Ok(Bytes::from(body))
 }
 

@@ -48,6 +48,8 @@ pub(crate) fn lay_out(root: &Dir) -> Result<()> {
         root.mkdir_all(name, mode)
             .and_then(|()| root.chmod(name, mode))
             .map_err(|error| io_error(error, format!("Failed to create \"{name}\" in the storage pool")))?;
+        // File systems without this hint refuse it, and do without.
+        let _ = root.open_dir(name).and_then(|dir| dir.spread_subdirectories());
     }
     Ok(())
 }

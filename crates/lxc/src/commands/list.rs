@@ -66,44 +66,55 @@ async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
     if matches.is("all-projects") {
         path.push_str("&all-projects=true");
     }
-    let raw: Value = client.send::<()>("GET", &path, None).await?;
-    let raw: Vec<Value> = raw.as_array().cloned().unwrap_or_default();
-    let mut kept: Vec<(Value, InstanceFull)> = Vec::new();
-    for value in raw {
-        let instance: InstanceFull = lxd_api::from_value(value.clone())?;
-        if filters.iter().all(|filter| filter.holds(&instance)) {
-            kept.push((value, instance));
-        }
+    let text = client.get_text(&path).await?;
+    let mut found: Vec<InstanceFull> = lxd_api::from_text(or_empty(text.get()))?;
+    let holds = |instance: &InstanceFull| filters.iter().all(|filter| filter.holds(instance));
+    if format == "json" {
+        let mut raw: Vec<Value> = serde_json::from_str(or_empty(text.get()))?;
+        let mut kept = found.iter().map(holds);
+        raw.retain(|_| kept.next().unwrap_or(false));
+        return print_json(raw, full);
     }
-    print(&columns, format, kept, full)
+    found.retain(holds);
+    print(&columns, format, &found, full)
 }
 
-fn print(columns: &[Column], format: &str, kept: Vec<(Value, InstanceFull)>, full: bool) -> Result<()> {
-    let mut listing = Listing::new(columns.iter().map(|column| column.title.clone()));
-    for (_, instance) in &kept {
-        listing.row(columns.iter().map(|column| column.cell(instance)));
-    }
-    listing.sort();
-    let (raw, typed): (Vec<Value>, Vec<InstanceFull>) = kept.into_iter().unzip();
-    if full {
-        return listing.print(format, &Value::Array(raw), &typed);
-    }
-    // What was not asked for is shown as missing.
-    let raw = raw.into_iter().map(|mut instance| {
-        for name in ["backups", "state", "snapshots"] {
-            instance[name] = Value::Null;
+/// The reference answers an empty list with `null`.
+fn or_empty(text: &str) -> &str {
+    if text == "null" { "[]" } else { text }
+}
+
+/// The objects as they were sent; what was not asked for is shown as missing.
+fn print_json(mut raw: Vec<Value>, full: bool) -> Result<()> {
+    if !full {
+        for instance in &mut raw {
+            for name in ["backups", "state", "snapshots"] {
+                instance[name] = Value::Null;
+            }
         }
-        instance
-    });
-    let mut nodes = typed.iter().map(Node::of).collect::<Result<Vec<_>, _>>()?;
+    }
+    Listing::new([""; 0]).print_node("json", &Value::Array(raw), Node::Null)
+}
+
+fn print(columns: &[Column], format: &str, found: &[InstanceFull], full: bool) -> Result<()> {
+    let mut listing = Listing::new(columns.iter().map(|column| column.title.clone()));
+    if format != "yaml" {
+        for instance in found {
+            listing.row(columns.iter().map(|column| column.cell(instance)));
+        }
+        listing.sort();
+        return listing.print_node(format, &Value::Null, Node::Null);
+    }
+    let mut nodes = found.iter().map(Node::of).collect::<Result<Vec<_>, _>>()?;
     for node in &mut nodes {
         if let Node::Map(members) = node
+            && !full
             && let Some(state) = members.iter_mut().find(|(name, _)| name == "state")
         {
             state.1 = Node::Null;
         }
     }
-    listing.print_node(format, &raw.collect(), Node::Seq(nodes))
+    listing.print_node(format, &Value::Null, Node::Seq(nodes))
 }
 
 /// The first argument may be a remote; all others are filters.

@@ -49,6 +49,7 @@ fn unprivileged() {
     });
     spec.nics.push(Nic {
         link: "veth0".into(),
+        pair: None,
         name: "eth0".into(),
         hwaddr: Some("00:16:3e:00:00:01".into()),
         mtu: Some(1400),

@@ -29,13 +29,13 @@ pub async fn put(
     put: InstancesPut,
 ) -> Result<Arc<Operation>> {
     let action = Action::parse(&put.state)?;
-    let mut models = list(core, permit, List { kind, all_projects: false }).await?;
-    models.retain(|model| applies(action, core.runtime.status(&model.key)));
+    let found = list(core, permit, List { kind, all_projects: false }).await?;
+    let meant = |key: &&InstanceKey| applies(action, core.runtime.status(key));
+    let keys: Vec<InstanceKey> = found.keys().filter(meant).cloned().collect();
     let mut spec = OperationSpec::task(action.description(), permit.project().as_str());
-    for model in &models {
-        spec = spec.on("instances", model.key.url());
+    for key in &keys {
+        spec = spec.on("instances", key.url());
     }
-    let keys = models.into_iter().map(|model| model.key).collect();
     let (core, permit) = (core.clone(), permit.clone());
     let spec = spec.by(permit.caller().requestor());
     Ok(core.operations.clone().spawn(spec, move |_| all(core, permit, keys, action)))

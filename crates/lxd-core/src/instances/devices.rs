@@ -74,6 +74,7 @@ impl Owner<'_> {
             siblings: Devices::new(),
             network: None,
             shares_parent: false,
+            starts: false,
         })
     }
 }
@@ -138,7 +139,8 @@ async fn start_one(
     facts: &Facts,
 ) -> Result<Started> {
     let kind = registry.find(name, device, facts)?;
-    kind.start(&context(core, model, name, idmap, facts)?, device).await
+    let context = Context { starts: true, ..context(core, model, name, idmap, facts)? };
+    kind.start(&context, device).await
 }
 
 /// Connects all devices with an instance whose init runs.
@@ -155,6 +157,19 @@ pub async fn attach_all(core: &SharedCore, model: &Model, idmap: &IdMap, instanc
         kind.attach(&context, device, instance).await.map_err(failed)?;
     }
     Ok(())
+}
+
+/// Lets the devices of an instance begin with their end as soon as `ended` says that nothing runs in it any more.
+pub async fn let_go(core: &SharedCore, model: &Model, ended: impl Future<Output = ()>) {
+    let Ok(facts) = load_facts(core, &model.key).await else { return };
+    ended.await;
+    let registry = core.device_registry();
+    for (name, device) in &model.devices {
+        let found = registry.find(name, device, &facts);
+        if let (Ok(kind), Ok(context)) = (found, context(core, model, name, &IdMap::default(), &facts)) {
+            kind.let_go(&context, device).await;
+        }
+    }
 }
 
 /// Stops all devices, last first; every one is tried. Returns the changes of volatile keys.

@@ -122,16 +122,18 @@ impl<'a> Plug<'a> {
         let kind = self.registry.find(name, device, &self.facts)?;
         let context = devices::context(self.core, new, name, &self.idmap, &self.facts)?;
         let started = kind.start(&context, device).await.map_err(failed)?;
+        let changes = volatile::for_instance(&started.volatile, name);
         let plugged = async {
             self.plug(&started).await?;
-            kind.attach(&context, device, Attach { init: self.running.init_fd() }).await
+            let inside = Attach { init: self.running.init_fd(), volatile: &changes };
+            kind.attach(&context, device, inside).await
         };
         if let Err(error) = plugged.await {
             // The first failure is what the user has to know.
             let _ = kind.stop(&context, device).await;
             return Err(failed(error));
         }
-        Ok(volatile::for_instance(&started.volatile, name))
+        Ok(changes)
     }
 
     /// Lets a device apply its new values.

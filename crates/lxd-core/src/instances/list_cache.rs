@@ -1,45 +1,80 @@
-//! The instances as the last list found them, kept while nothing changes: clients ask for lists over and over.
+//! The instances as they were found last, kept while nothing changes: clients ask for them over and over.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use lxd_db::instances;
-use lxd_types::Result;
+use lxd_db::{Tx, Version, instances};
+use lxd_types::{Error, Result};
 
-use super::{Model, models};
+use super::{InstanceKey, Listed, Model, load, models, put_view};
 use crate::SharedCore;
 
-/// How long a list that nobody asks for is kept.
+/// How long what nobody asks for is kept.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// The last list of all instances.
+/// Most single instances that are kept.
+const SINGLE: usize = 64;
+
+/// The last list of all instances, and single ones.
 #[derive(Default)]
 pub struct ListCache {
     /// Held for a look-up or an insertion, never across an await.
-    kept: Mutex<Option<Kept>>,
+    kept: Mutex<Kept>,
 }
 
+/// What is true as long as the database is as it was.
+#[derive(Default)]
 struct Kept {
-    /// [`lxd_db::Db::global_changes`] before it was read: what is newer makes it worthless.
-    changes: u64,
-    used: Instant,
-    models: Arc<Vec<Model>>,
+    /// Before anything was read: what is newer makes all worthless.
+    version: Option<Version>,
+    used: Option<Instant>,
+    all: Option<Arc<Listed>>,
+    single: HashMap<InstanceKey, Arc<Single>>,
+}
+
+/// One instance and the version of its object.
+#[derive(Debug)]
+pub struct Single {
+    /// A list of this one.
+    pub listed: Listed,
+    /// The JSON of the members that can be changed, which the version is a hash of.
+    pub fields: Box<[u8]>,
 }
 
 impl ListCache {
-    /// Forgets a list that was not asked for in a while.
+    /// Forgets what was not asked for in a while.
     pub fn sweep(&self) {
-        self.lock().take_if(|kept| kept.used.elapsed() > IDLE);
-    }
-
-    fn get(&self, changes: u64) -> Option<Arc<Vec<Model>>> {
         let mut kept = self.lock();
-        let kept = kept.as_mut().filter(|kept| kept.changes == changes)?;
-        kept.used = Instant::now();
-        Some(kept.models.clone())
+        if kept.used.is_some_and(|used| used.elapsed() > IDLE) {
+            *kept = Kept::default();
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Kept>> {
+    /// What is kept and still true.
+    fn get<T>(&self, version: Option<Version>, find: impl FnOnce(&Kept) -> Option<Arc<T>>) -> Option<Arc<T>> {
+        let mut kept = self.lock();
+        if version.is_none() || kept.version != version {
+            return None;
+        }
+        kept.used = Some(Instant::now());
+        find(&kept)
+    }
+
+    /// Keeps something that was read after this version was asked for.
+    fn put(&self, version: Option<Version>, add: impl FnOnce(&mut Kept)) {
+        if version.is_none() {
+            return;
+        }
+        let mut kept = self.lock();
+        if kept.version != version {
+            *kept = Kept { version, ..Kept::default() };
+        }
+        kept.used = Some(Instant::now());
+        add(&mut kept);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().expect("no panic happens while the lock is held")
     }
 }
@@ -48,13 +83,42 @@ impl ListCache {
 ///
 /// # Errors
 /// A failure of the database.
-pub(super) async fn all(core: &SharedCore) -> Result<Arc<Vec<Model>>> {
+pub(super) async fn all(core: &SharedCore) -> Result<Arc<Listed>> {
     // Asked for first: a change that comes while the list is read makes it old at once, never the other way round.
-    let changes = core.db.global_changes();
-    if let Some(models) = core.lists.get(changes) {
-        return Ok(models);
+    let version = core.db.global_version();
+    if let Some(all) = core.lists.get(version, |kept| kept.all.clone()) {
+        return Ok(all);
     }
-    let models = Arc::new(core.db.read(|tx| models(tx, instances::Filter::default())).await?);
-    *core.lists.lock() = Some(Kept { changes, used: Instant::now(), models: models.clone() });
-    Ok(models)
+    let read = |tx: &Tx<'_>| Listed::new(&models(tx, instances::Filter::default())?);
+    let all = Arc::new(core.db.read(read).await?);
+    core.lists.put(version, |kept| kept.all = Some(all.clone()));
+    Ok(all)
+}
+
+/// One instance.
+///
+/// # Errors
+/// Not found.
+pub(super) async fn single(core: &SharedCore, key: &InstanceKey) -> Result<Arc<Single>> {
+    let version = core.db.global_version();
+    if let Some(one) = core.lists.get(version, |kept| kept.single.get(key).cloned()) {
+        return Ok(one);
+    }
+    let wanted = key.clone();
+    let one = Arc::new(core.db.read(move |tx| Single::new(&load(tx, &wanted)?)).await?);
+    core.lists.put(version, |kept| {
+        if kept.single.len() >= SINGLE {
+            kept.single.clear();
+        }
+        kept.single.insert(key.clone(), one.clone());
+    });
+    Ok(one)
+}
+
+impl Single {
+    fn new(model: &Model) -> Result<Self> {
+        let fields =
+            serde_json::to_vec(&put_view(model)).map_err(|error| Error::internal(error.to_string()))?;
+        Ok(Self { listed: Listed::new([model])?, fields: fields.into() })
+    }
 }

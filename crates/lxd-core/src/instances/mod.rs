@@ -24,6 +24,7 @@ pub mod intercept;
 mod limits;
 mod list;
 mod list_cache;
+mod listed;
 pub mod logs;
 mod metadata;
 mod model;
@@ -58,10 +59,10 @@ pub use ended::wants_reboot;
 pub use exec::exec;
 pub(crate) use facts::device_facts;
 pub use file_sessions::FileSessions;
-pub use full::full;
 pub use idmap::HostIds;
-pub use list::{List, get, list};
+pub use list::{Found, List, One, get, list};
 pub use list_cache::ListCache;
+use listed::{Listed, NicNames};
 pub(crate) use metadata::yaml as yaml_of;
 pub use metadata::{
     delete_template, metadata, present_metadata, set_metadata, set_template, template, templates,
@@ -71,6 +72,7 @@ pub(crate) use move_pool::settle as settle_pool;
 pub use rename::rename;
 pub use runtime::{Runtime, RuntimeEntry};
 pub use source::Source;
+pub use start::Idmapped;
 pub use update::{Merge, put_fields, require_profiles, update};
 pub use view::{instance_view, put_view};
 

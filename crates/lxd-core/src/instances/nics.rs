@@ -9,7 +9,7 @@ use lxd_device::{Change, Facts, Registry};
 use lxd_types::error::{Context, Many};
 use lxd_types::{ConfigExt, Device, DeviceExt, Devices, IdMap, Result};
 
-use super::{InstanceKey, Model, devices, load, models};
+use super::{InstanceKey, Model, NicNames, devices, load, models};
 use crate::SharedCore;
 
 /// Tells the networks the difference of two recorded states of a stopped instance. Everything is tried.
@@ -82,23 +82,19 @@ async fn rejoin_one(core: &SharedCore, model: &Model, name: &str, device: &Devic
 }
 
 /// The interfaces inside a running instance, by name. Empty when they cannot be read: it may just be ending.
-pub(super) async fn interfaces(pid: i32, model: &Model) -> BTreeMap<String, InstanceStateNetwork> {
+pub(super) async fn interfaces(
+    pid: i32,
+    key: &InstanceKey,
+    nics: &[NicNames],
+) -> BTreeMap<String, InstanceStateNetwork> {
     let mut found = match lxd_network::instance_interfaces(pid).await {
         Ok(found) => found,
         Err(error) => {
-            tracing::debug!(instance = %model.key, error = error.chain(), "The interfaces of an instance cannot be read");
+            tracing::debug!(instance = %key, error = error.chain(), "The interfaces of an instance cannot be read");
             return BTreeMap::new();
         }
     };
-    let nics = model.devices.iter().filter(|(_, device)| device.kind() == "nic");
-    for (name, device) in nics {
-        let kept = |key: &str| model.row.config.value(&format!("volatile.{name}.{key}")).to_owned();
-        let hwaddr = device.set("hwaddr").map_or_else(|| kept("hwaddr"), str::to_ascii_lowercase);
-        let same = found.values_mut().find(|interface| !hwaddr.is_empty() && interface.hwaddr == hwaddr);
-        if let Some(interface) = same {
-            interface.host_name = kept("host_name");
-        }
-    }
+    NicNames::add(nics, &mut found);
     found
 }
 

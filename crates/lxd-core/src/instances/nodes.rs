@@ -52,6 +52,9 @@ pub async fn watch(core: SharedCore) {
 /// Compares all running instances with the host; answers the directories in which nodes may appear.
 async fn renew_all(core: &SharedCore) -> Result<BTreeSet<PathBuf>> {
     let mut directories = BTreeSet::new();
+    if core.runtime.is_empty() {
+        return Ok(directories);
+    }
     for model in core.db.read(|tx| models(tx, instances::Filter::default())).await? {
         let Some(entry) = core.runtime.get(&model.key) else { continue };
         let some = model.devices.iter().filter(|(_, device)| NodesDevice::comes_and_goes(device));

@@ -6,13 +6,13 @@ use futures_util::{StreamExt, stream};
 use lxd_api::StatusCode;
 use lxd_auth::Permit;
 use lxd_db::warnings::Subject;
-use lxd_db::{instances, nodes};
+use lxd_db::{Tx, instances, nodes};
 use lxd_instance::keys::volatile::{self, IDMAP_CURRENT};
 use lxd_types::{Config, ConfigExt, Result, words};
 
 use super::runtime::RuntimeEntry;
 use super::state::{Action, change};
-use super::{InstanceKey, Model, devices, ended, models};
+use super::{InstanceKey, Model, devices, ended, load, models};
 use crate::SharedCore;
 use crate::warnings::WarningType;
 
@@ -119,7 +119,11 @@ async fn start_one(core: &SharedCore, model: &Model) {
 /// # Errors
 /// The database cannot be read.
 pub async fn end_devices(core: &SharedCore) -> Result<()> {
-    let all = core.db.read(|tx| models(tx, instances::Filter::default())).await?;
+    let read = |tx: &Tx<'_>| {
+        let noted = instances::with_key(tx, "volatile.*.host_name")?;
+        noted.iter().map(|(project, name)| load(tx, &InstanceKey::stored(project, name)?)).collect()
+    };
+    let all: Vec<Model> = core.db.read(read).await?;
     let ended = all.into_iter().filter(|model| !core.runtime.is_running(&model.key) && has_devices(model));
     stream::iter(ended.collect::<Vec<_>>())
         .for_each_concurrent(WIDTH, |model| async move {

@@ -92,6 +92,11 @@ impl Runtime {
         self.lock().contains_key(key)
     }
 
+    /// Whether nothing runs.
+    pub fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
     /// Records a start.
     pub fn insert(&self, key: &InstanceKey, entry: RuntimeEntry) {
         self.lock().insert(key.clone(), entry);

@@ -144,6 +144,7 @@ fn mount(entry: &MountEntry) -> Mount {
 fn nic(entry: &NicEntry) -> Nic {
     Nic {
         link: entry.link.clone(),
+        pair: entry.pair.clone(),
         name: entry.name.clone().unwrap_or_default(),
         hwaddr: entry.hwaddr.map(|mac| mac.to_string()),
         mtu: entry.mtu,

@@ -1,7 +1,7 @@
 //! Starting an instance: devices, storage, the container, one transaction.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use chrono::Utc;
 use lxd_api::StatusCode;
@@ -72,7 +72,8 @@ async fn bring_up(core: &SharedCore, model: &Model) -> Result<Running> {
     };
     let recorded = async {
         core.faults.point("container started")?;
-        devices::attach_all(core, model, &idmap, Attach { init: running.init_fd() }).await?;
+        let inside = Attach { init: running.init_fd(), volatile: &devices.volatile };
+        devices::attach_all(core, model, &idmap, inside).await?;
         record(core, model, &idmap, &devices).await?;
         core.faults.point("start recorded")
     };
@@ -128,6 +129,11 @@ async fn prepare_root(core: &SharedCore, root: &Mounted, idmap: &IdMap) -> Resul
              (or set security.privileged)",
         ));
     }
+    let failed = |error: std::io::Error| Error::internal(format!("Failed to look at the root: {error}"));
+    let device = root.dir.stat(".").map_err(failed)?.st_dev;
+    if core.idmapped.holds(device) {
+        return Ok(true);
+    }
     let dir = root.dir.clone();
     let supported = tokio::task::spawn_blocking(move || lxd_sys::mount::idmap_supported(&dir))
         .await
@@ -137,7 +143,26 @@ async fn prepare_root(core: &SharedCore, root: &Mounted, idmap: &IdMap) -> Resul
             "This file system cannot shift ids by its mounts; unprivileged instances need that (or set security.privileged)",
         ));
     }
+    core.idmapped.add(device);
     Ok(true)
+}
+
+/// File systems, by device number, that were seen to shift ids by their mounts: finding out takes a process.
+#[derive(Default)]
+pub struct Idmapped(Mutex<HashSet<u64>>);
+
+impl Idmapped {
+    fn holds(&self, device: u64) -> bool {
+        self.lock().contains(&device)
+    }
+
+    fn add(&self, device: u64) {
+        self.lock().insert(device);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<u64>> {
+        self.0.lock().expect("no panic happens while the lock is held")
+    }
 }
 
 async fn add_seccomp(core: &SharedCore, model: &Model, spec: &mut Spec) -> Result<()> {

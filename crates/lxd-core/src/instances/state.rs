@@ -12,7 +12,7 @@ use lxd_types::names::InstanceName;
 use lxd_types::{Error, Result};
 
 use super::stop::{Freeze, Stop};
-use super::{InstanceKey, Model, load, start, stop};
+use super::{InstanceKey, NicNames, list_cache, load, start, stop};
 use crate::SharedCore;
 use crate::lifecycle::Lifecycle;
 
@@ -133,16 +133,16 @@ async fn restart(core: &SharedCore, permit: &Permit, key: &InstanceKey, how: Sto
 /// Not found.
 pub async fn get(core: &SharedCore, permit: &Permit, name: &InstanceName) -> Result<InstanceState> {
     let key = InstanceKey::new(permit.project(), name);
-    let model = core.db.read(move |tx| load(tx, &key)).await?;
-    of(core, &model).await
+    let single = list_cache::single(core, &key).await?;
+    of(core, &key, single.listed.at(0).nics()).await
 }
 
-/// The run-time state of a loaded instance. Reads counters of the kernel; starts no process.
+/// The run-time state of an instance with these NICs. Reads counters of the kernel; starts no process.
 ///
 /// # Errors
 /// The container does not answer.
-pub async fn of(core: &SharedCore, model: &Model) -> Result<InstanceState> {
-    let Some(entry) = core.runtime.get(&model.key) else {
+pub(super) async fn of(core: &SharedCore, key: &InstanceKey, nics: &[NicNames]) -> Result<InstanceState> {
+    let Some(entry) = core.runtime.get(key) else {
         return Ok(InstanceState {
             status: StatusCode::STOPPED.text().to_owned(),
             status_code: StatusCode::STOPPED,
@@ -164,7 +164,7 @@ pub async fn of(core: &SharedCore, model: &Model) -> Result<InstanceState> {
             swap_usage: number(usage.swap),
             swap_usage_peak: number(usage.swap_peak),
         },
-        network: super::nics::interfaces(entry.running.init(), model).await,
+        network: super::nics::interfaces(entry.running.init(), key, nics).await,
         pid: i64::from(entry.running.init()),
         processes: number(usage.processes),
         cpu: InstanceStateCpu { usage: number(usage.cpu) },

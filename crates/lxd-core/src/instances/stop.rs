@@ -7,7 +7,7 @@ use lxd_auth::Permit;
 use lxd_types::{Error, Result};
 
 use super::runtime::RuntimeEntry;
-use super::{InstanceKey, ended};
+use super::{InstanceKey, devices, ended, load};
 use crate::SharedCore;
 use crate::lifecycle::Lifecycle;
 
@@ -44,9 +44,16 @@ pub(super) async fn stop_quietly(core: &SharedCore, key: &InstanceKey, how: Stop
     let entry = running(core, key)?;
     entry.set_stopping(true);
     let containers = core.containers()?;
-    let stopped = match how {
-        Stop::Force => containers.stop(&entry.running).await,
-        Stop::Clean(timeout) => containers.shutdown(&entry.running, timeout).await,
+    let stopped = async {
+        match how {
+            Stop::Force => containers.stop(&entry.running).await,
+            Stop::Clean(timeout) => containers.shutdown(&entry.running, timeout).await,
+        }
+    };
+    let mut stopped = std::pin::pin!(stopped);
+    let stopped = tokio::select! {
+        stopped = &mut stopped => stopped,
+        () = let_go(core, key, &entry) => stopped.await,
     };
     if let Err(error) = stopped {
         entry.set_stopping(false);
@@ -59,6 +66,15 @@ pub(super) async fn stop_quietly(core: &SharedCore, key: &InstanceKey, how: Stop
         tracing::error!(instance = %key, error = error.chain(), "After the end of the container");
     });
     ended::clean_up(core, key, &entry).await
+}
+
+/// Devices begin with their end while the container's monitor is still at work. What fails here is done, and told, by the
+/// clean-up.
+async fn let_go(core: &SharedCore, key: &InstanceKey, entry: &RuntimeEntry) {
+    let wanted = key.clone();
+    let Ok(model) = core.db.read(move |tx| load(tx, &wanted)).await else { return };
+    let Ok(watch) = entry.running.watch_init() else { return };
+    devices::let_go(core, &model, watch.ended()).await;
 }
 
 /// Freezes or thaws a running instance; the caller holds its gate.

@@ -11,8 +11,17 @@ use crate::instances::{Model, models};
 /// # Errors
 /// A failure of the database.
 pub(super) fn of(tx: &Tx<'_>, network: &str) -> Result<Vec<StaticHost>> {
+    Ok(of_each(tx, &[network])?.pop().unwrap_or_default())
+}
+
+/// [`of`] for several bridges, reading the instances once.
+///
+/// # Errors
+/// A failure of the database.
+pub(super) fn of_each(tx: &Tx<'_>, networks: &[&str]) -> Result<Vec<Vec<StaticHost>>> {
     let models = models(tx, instances::Filter::default())?;
-    Ok(models.iter().flat_map(|model| of_instance(model, network)).collect())
+    let of = |network: &&str| models.iter().flat_map(|model| of_instance(model, network)).collect();
+    Ok(networks.iter().map(of).collect())
 }
 
 /// The entries of one instance.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use lxd_db::warnings::Subject;
-use lxd_db::{networks, nodes};
+use lxd_db::{Tx, networks, nodes};
+use lxd_network::bridge::hosts::StaticHost;
 use lxd_types::Result;
 use lxd_types::names::NetworkName;
 
@@ -23,15 +24,20 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// # Errors
 /// The networks cannot be listed.
 pub async fn start_all(core: &SharedCore) -> Result<()> {
-    let rows = core.db.read(|tx| networks::list(tx, None, nodes::LONE)).await?;
-    let made = rows.iter().filter(|row| row.state == networks::CREATED);
-    join_all(made.map(|row| start_one(core, row))).await;
+    let read = |tx: &Tx<'_>| {
+        let mut rows = networks::list(tx, None, nodes::LONE)?;
+        rows.retain(|row| row.state == networks::CREATED);
+        let hosts = hosts::of_each(tx, &rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>())?;
+        Ok((rows, hosts))
+    };
+    let (rows, hosts) = core.db.read(read).await?;
+    join_all(rows.iter().zip(&hosts).map(|(row, hosts)| start_one(core, row, hosts))).await;
     Ok(())
 }
 
 /// Starts a network; when it does not start it is tried again later, and a warning says so until it does.
-async fn start_one(core: &SharedCore, row: &networks::Network) {
-    match try_start(core, row.project_id, &row.name).await {
+async fn start_one(core: &SharedCore, row: &networks::Network, hosts: &[StaticHost]) {
+    match start_bridge(core, row, hosts).await {
         Ok(()) => core.warning_resolved(subject(row)).await,
         Err(error) => {
             let text = format!("Unable to start network {:?}: {}", row.name, error.chain());
@@ -87,12 +93,16 @@ async fn try_start(core: &SharedCore, project_id: i64, name: &str) -> Result<()>
         .db
         .read(move |tx| Ok((networks::get(tx, project_id, &name, nodes::LONE)?, hosts::of(tx, &name)?)))
         .await?;
-    let spec = spec::of(&row)?;
+    start_bridge(core, &row, &hosts).await
+}
+
+async fn start_bridge(core: &SharedCore, row: &networks::Network, hosts: &[StaticHost]) -> Result<()> {
+    let spec = spec::of(row)?;
     let is_new = core.bridges.netlink().link(spec.name.as_str()).await?.is_none();
-    core.bridges.start(&spec, &hosts).await?;
+    core.bridges.start(&spec, hosts).await?;
     if is_new {
         // The interfaces of instances that run were ports of the one that is gone.
-        crate::instances::nics::rejoin(core, &row).await?;
+        crate::instances::nics::rejoin(core, row).await?;
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! `nictype=bridged`: a veth pair, one end a port of a bridge, the other for the instance.
 
+use std::path::Path;
+
 use async_trait::async_trait;
 use lxd_config::Table;
 use lxd_host::netlink::{Link, Netlink};
@@ -13,7 +15,7 @@ use lxd_types::{Cidr, ConfigExt, Device, Error, Flag, InstanceKind, Mac, Result}
 use super::limits::{self, Limiter};
 use super::veth::{self, Pair};
 use super::{check, keys, routes};
-use crate::context::{Context, DeviceType, Facts, Level};
+use crate::context::{Attach, Context, DeviceType, Facts, Level};
 use crate::started::{Started, Volatile};
 
 /// Properties that switch a filter on.
@@ -50,6 +52,12 @@ impl DeviceType for BridgedNic {
     async fn start(&self, context: &Context, device: &Device) -> Result<Started> {
         let bridge = self.bridge(device).await?;
         let mtu = veth::mtu(device).unwrap_or(bridge.mtu);
+        if context.starts && is_plain(context, device)? {
+            let mac = veth::hardware_address(context, device)?;
+            self.tell_dhcp(context, device, mac).await?;
+            routes::add(self.netlink(), parent(device), &routes::of(device)).await?;
+            return Ok(veth::to_be_made(context, device, parent(device), mac, Some(mtu)));
+        }
         let pair = Pair::create(self.netlink(), context, device, Some(bridge.index), Some(mtu)).await?;
         if let Err(error) = self.prepare(context, device, &pair).await {
             self.forget(context, device).await.unwrap_or_else(|left| {
@@ -59,6 +67,20 @@ impl DeviceType for BridgedNic {
             return Err(error);
         }
         Ok(pair.started(context, device))
+    }
+
+    async fn attach(&self, context: &Context, _device: &Device, instance: Attach<'_>) -> Result<()> {
+        if let Some(host) = instance.volatile.set(&format!("volatile.{}.host_name", context.device)) {
+            no_address(host);
+        }
+        Ok(())
+    }
+
+    /// The kernel takes some 20 ms to remove a pair: time that the container's monitor needs for its cgroups.
+    async fn let_go(&self, context: &Context, device: &Device) {
+        if let Err(error) = veth::remove(self.netlink(), context, device).await {
+            tracing::debug!(device = %context.device, error = error.chain(), "A pair is removed later");
+        }
     }
 
     async fn update(&self, context: &Context, old: &Device, new: &Device) -> Result<Started> {
@@ -116,8 +138,7 @@ impl BridgedNic {
 
     async fn prepare(&self, context: &Context, device: &Device, pair: &Pair) -> Result<()> {
         let host = pair.host.as_str();
-        // A port of a bridge needs no address of its own. Where there is no IPv6 there is no such setting.
-        let _ = sysctl::write(&format!("net/ipv6/conf/{host}/disable_ipv6"), "1");
+        no_address(host);
         self.set_port(context, device, host).await?;
         self.limiter.set(host, limits::of(device)?).await?;
         let known = self.tell_dhcp(context, device, pair.mac).await?;
@@ -185,6 +206,23 @@ impl BridgedNic {
             None => Ok(host),
         }
     }
+}
+
+/// Whether nothing has to be known or set of the end on the host before the instance runs: then the pair can be made with one end
+/// inside. Moving an interface makes the kernel wait, for some 20 ms and one move at a time.
+fn is_plain(context: &Context, device: &Device) -> Result<bool> {
+    let set_before = device.set("host_name").is_some()
+        || filters(device)
+        || device.flag("security.port_isolation", Flag::DefaultFalse)
+        || context.siblings.values().any(crate::proxy::translates)
+        || limits::of(device)? != limits::Limits::default();
+    // By this directory liblxc tells a bridge of the kernel from one of Open vSwitch.
+    Ok(!set_before && Path::new("/sys/class/net").join(parent(device)).join("bridge").is_dir())
+}
+
+/// A port of a bridge needs no address of its own. Where there is no IPv6 there is no such setting.
+fn no_address(host: &str) {
+    let _ = sysctl::write(&format!("net/ipv6/conf/{host}/disable_ipv6"), "1");
 }
 
 /// Whether a filter is on.

@@ -50,12 +50,8 @@ impl Pair {
 
     /// What the instance gets and what is remembered.
     pub fn started(self, context: &Context, device: &Device) -> Started {
-        let mut volatile = Volatile::from([("host_name".to_owned(), self.host)]);
-        if device.set("hwaddr").is_none() {
-            volatile.insert("hwaddr".to_owned(), self.mac.to_string());
-        }
         let nic = NicEntry { mtu: self.mtu, hwaddr: Some(self.mac), ..entry(context, device, self.peer) };
-        Started { nics: vec![nic], volatile, ..Started::default() }
+        started(device, self.host, self.mac, nic)
     }
 
     /// Removes the pair after a failure; the failure is what the user has to know.
@@ -66,11 +62,38 @@ impl Pair {
     }
 }
 
+/// A pair that the driver of the instance makes, as a port of this bridge.
+pub(super) fn to_be_made(
+    context: &Context,
+    device: &Device,
+    bridge: &str,
+    mac: Mac,
+    mtu: Option<u32>,
+) -> Started {
+    let host = random_name("veth");
+    let nic = NicEntry {
+        pair: Some(host.clone()),
+        mtu,
+        hwaddr: Some(mac),
+        ..entry(context, device, bridge.to_owned())
+    };
+    started(device, host, mac, nic)
+}
+
+fn started(device: &Device, host: String, mac: Mac, nic: NicEntry) -> Started {
+    let mut volatile = Volatile::from([("host_name".to_owned(), host)]);
+    if device.set("hwaddr").is_none() {
+        volatile.insert("hwaddr".to_owned(), mac.to_string());
+    }
+    Started { nics: vec![nic], volatile, ..Started::default() }
+}
+
 /// The interface of the host that becomes the device's, without address and MTU.
 pub(super) fn entry(context: &Context, device: &Device, link: String) -> NicEntry {
     NicEntry {
         device: context.device.to_string(),
         link,
+        pair: None,
         name: device.set("name").or_else(|| context.volatile.set("name")).map(str::to_owned),
         hwaddr: None,
         mtu: None,

@@ -308,6 +308,7 @@ mod tests {
             siblings: lxd_types::Devices::new(),
             network: None,
             shares_parent: false,
+            starts: false,
         }
     }
 

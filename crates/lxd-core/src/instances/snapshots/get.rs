@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use lxd_api::Timestamp;
 use lxd_api::instance::InstanceSnapshot;
 use lxd_auth::Permit;
-use lxd_db::{Tx, architecture, profiles, snapshots};
+use lxd_db::{Tx, architecture, instances, profiles, snapshots};
 use lxd_instance::{expand_config, expand_devices};
 use lxd_types::Result;
 use lxd_types::names::InstanceName;
@@ -56,27 +56,27 @@ pub async fn get(core: &SharedCore, key: &SnapshotKey) -> Result<InstanceSnapsho
         .read(move |tx| {
             let (model, snapshot) = find(tx, &wanted)?;
             let of = profiles::of_instance(tx, model.row.id)?;
-            Ok(view(&model, &of, snapshot))
+            Ok(view(&model.row, &of, snapshot))
         })
         .await?;
     view.size = size(core, key).await;
     Ok(view)
 }
 
-/// The snapshots of many instances by the instance's id, without their sizes.
+/// The snapshots of many instances, without their sizes, by the instance's id.
 ///
 /// # Errors
 /// A failure of the database.
-pub async fn of_models(core: &SharedCore, models: &[Model]) -> Result<HashMap<i64, Vec<InstanceSnapshot>>> {
-    let models = models.to_vec();
+pub async fn of_many(core: &SharedCore, wanted: Vec<i64>) -> Result<HashMap<i64, Vec<InstanceSnapshot>>> {
     core.db
         .read(move |tx| {
             let mut all = snapshots::every(tx)?;
             let mut views = HashMap::new();
-            for model in &models {
-                let Some(found) = all.remove(&model.row.id) else { continue };
-                let of = profiles::of_instance(tx, model.row.id)?;
-                views.insert(model.row.id, found.into_iter().map(|one| view(model, &of, one)).collect());
+            for id in &wanted {
+                let Some(found) = all.remove(id) else { continue };
+                let of = profiles::of_instance(tx, *id)?;
+                let row = instances::by_id(tx, *id)?;
+                views.insert(*id, found.into_iter().map(|one| view(&row, &of, one)).collect());
             }
             Ok(views)
         })
@@ -89,7 +89,7 @@ pub async fn of_models(core: &SharedCore, models: &[Model]) -> Result<HashMap<i6
 /// A failure of the database.
 pub(in crate::instances) fn views(tx: &Tx<'_>, model: &Model) -> Result<Vec<InstanceSnapshot>> {
     let of = profiles::of_instance(tx, model.row.id)?;
-    Ok(snapshots::list(tx, model.row.id)?.into_iter().map(|one| view(model, &of, one)).collect())
+    Ok(snapshots::list(tx, model.row.id)?.into_iter().map(|one| view(&model.row, &of, one)).collect())
 }
 
 async fn size(core: &SharedCore, key: &SnapshotKey) -> i64 {
@@ -98,19 +98,23 @@ async fn size(core: &SharedCore, key: &SnapshotKey) -> i64 {
 }
 
 /// A snapshot as it stands in answers: its own keys and devices, the profiles that the instance has now.
-fn view(model: &Model, of: &[profiles::Profile], snapshot: snapshots::Snapshot) -> InstanceSnapshot {
+fn view(
+    row: &instances::Instance,
+    of: &[profiles::Profile],
+    snapshot: snapshots::Snapshot,
+) -> InstanceSnapshot {
     InstanceSnapshot {
         expires_at: snapshot.expiry.map_or_else(Timestamp::zero, Into::into),
-        architecture: architecture::name(model.row.architecture).to_owned(),
+        architecture: architecture::name(row.architecture).to_owned(),
         expanded_config: expand_config(of.iter().map(|profile| &profile.config), &snapshot.config),
         expanded_devices: expand_devices(of.iter().map(|profile| &profile.devices), &snapshot.devices),
         config: snapshot.config,
         created_at: snapshot.created.into(),
         devices: snapshot.devices,
-        ephemeral: model.row.ephemeral,
+        ephemeral: row.ephemeral,
         last_used_at: Timestamp::zero(),
         name: snapshot.name,
-        profiles: model.row.profiles.clone(),
+        profiles: row.profiles.clone(),
         stateful: snapshot.stateful,
         size: UNKNOWN,
     }

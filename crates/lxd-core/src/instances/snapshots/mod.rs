@@ -22,7 +22,7 @@ pub(super) use create::frozen;
 pub use delete::delete;
 pub(super) use delete::delete_held;
 pub use get::{get, list, urls};
-pub(super) use get::{of_models, views};
+pub(super) use get::{of_many, views};
 pub use rename::rename;
 pub(crate) use restore::finish as finish_restore;
 pub use restore::restore;

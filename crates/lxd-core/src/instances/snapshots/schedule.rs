@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use chrono::{DateTime, Local, TimeDelta, TimeZone};
 use lxd_api::instance::InstanceSnapshotsPost;
 use lxd_auth::Permit;
-use lxd_db::instances;
 use lxd_db::warnings::Subject;
+use lxd_db::{Tx, instances};
 use lxd_types::{Config, ConfigExt, Flag, Result, Schedule};
 
 use super::super::{InstanceKey, models};
@@ -44,7 +44,11 @@ fn minute(number: i64) -> Option<DateTime<Local>> {
 
 /// The instances whose schedule says so.
 async fn due(core: &SharedCore, is_due: impl Fn(&Schedule, &Config) -> bool) -> Result<Vec<InstanceKey>> {
-    let all = core.db.read(|tx| models(tx, instances::Filter::default())).await?;
+    let read = |tx: &Tx<'_>| match instances::any_has_key(tx, "snapshots.schedule")? {
+        true => models(tx, instances::Filter::default()),
+        false => Ok(Vec::new()),
+    };
+    let all = core.db.read(read).await?;
     let wanted = all.into_iter().filter(|model| {
         let text = model.config.value("snapshots.schedule");
         let schedule = text.parse::<Schedule>();

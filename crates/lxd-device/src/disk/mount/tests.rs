@@ -16,6 +16,7 @@ fn context(devices_dir: PathBuf, idmap: IdMap) -> Context {
         siblings: lxd_types::Devices::new(),
         network: None,
         shares_parent: false,
+        starts: false,
     }
 }
 

@@ -1,12 +1,13 @@
 //! `GET` and `POST /1.0/instances`.
 
-use lxd_core::instances::{self, InstanceKey, List, instance_view};
+use lxd_core::instances::{self, InstanceKey, List};
 use lxd_core::with_project;
 use lxd_types::{Error, InstanceKind, Result};
 
 use super::kind;
 use crate::ctx::Collection;
 use crate::filter::Filter;
+use crate::reply::Envelope;
 use crate::{Ctx, Reply};
 
 /// The list: URLs, objects, or objects with their run-time state.
@@ -16,26 +17,27 @@ pub async fn list(cx: Ctx) -> Result<Reply> {
     }
     let filter = Filter::parse(cx.query("filter").unwrap_or_default())?;
     let wanted = List { kind: wanted_kind(&cx)?, all_projects: cx.all_projects() };
-    let status = |key: &InstanceKey| cx.core.runtime.status(key);
     let mut found = instances::list(&cx.core, &cx.permit()?, wanted).await?;
     if !filter.is_empty() {
-        let mut kept = Vec::new();
-        for model in found {
-            if filter.matches(&instance_view(&model, status(&model.key)))? {
-                kept.push(model);
-            }
-        }
-        found = kept;
+        found.retain(|object| filter.matches_json(object))?;
     }
     match cx.recursion() {
         0 => {
             let collection = cx.collection.as_str();
             let url =
                 |key: &InstanceKey| with_project(&format!("/1.0/{collection}/{}", key.name), &key.project);
-            Reply::json(&found.iter().map(|model| url(&model.key)).collect::<Vec<_>>())
+            Reply::json(&found.keys().map(url).collect::<Vec<_>>())
         }
-        1 => Reply::json(&found.iter().map(|m| instance_view(m, status(&m.key))).collect::<Vec<_>>()),
-        _ => Reply::json(&instances::full(&cx.core, found).await?),
+        1 => {
+            let mut envelope = Envelope::new();
+            found.write(envelope.metadata());
+            Ok(envelope.reply())
+        }
+        _ => {
+            let mut envelope = Envelope::new();
+            found.write_full(envelope.metadata()).await?;
+            Ok(envelope.reply())
+        }
     }
 }
 

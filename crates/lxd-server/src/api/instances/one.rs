@@ -1,21 +1,22 @@
 //! `/1.0/instances/{name}`.
 
 use lxd_api::instance::InstancePut;
-use lxd_core::instances::{self, put_view};
+use lxd_core::instances;
 use lxd_task::OperationSpec;
 use lxd_types::{Kind, Result};
 
-use crate::{Ctx, Reply, body};
+use crate::reply::Envelope;
+use crate::{Ctx, Reply, body, etag};
 
 /// The object; with `recursion=1` also its run-time state and snapshots.
 pub async fn get(cx: Ctx) -> Result<Reply> {
-    let (model, view) = instances::get(&cx.core, &cx.permit()?, &cx.parse("name")?).await?;
-    let fields = put_view(&model);
-    if cx.recursion() > 0 {
-        let full = instances::full(&cx.core, vec![model]).await?;
-        return Reply::json(full.first().expect("one was asked for"))?.etag(&fields);
+    let one = instances::get(&cx.core, &cx.permit()?, &cx.parse("name")?).await?;
+    let mut envelope = Envelope::new();
+    match cx.recursion() {
+        0 => one.write(envelope.metadata()),
+        _ => one.write_full(envelope.metadata()).await?,
     }
-    Reply::json(&view)?.etag(&fields)
+    envelope.reply().version(&etag::of_json(one.fields()))
 }
 
 /// Replaces its fields, by an operation.
