@@ -177,7 +177,8 @@ fn open_file(path: &Path, read_only: bool) -> Result<Connection> {
         // A small write-ahead log keeps the folder small; each checkpoint costs one more fsync.
         ("wal_autocheckpoint", "256"),
         ("journal_size_limit", "1048576"),
-        ("cache_size", "-1024"),
+        // In KiB. What readers ask for again and again is kept by those who ask.
+        ("cache_size", if read_only { "-256" } else { "-1024" }),
         ("trusted_schema", "OFF"),
     ];
     for (name, value) in settings {

@@ -22,11 +22,16 @@ pub fn keep_little() {
     }
 }
 
+/// Gives freed memory back to the kernel, wherever it lies. Takes about a millisecond.
+pub fn give_back() {
+    // SAFETY: takes a number; locks the pools by itself.
+    unsafe { libc::malloc_trim(0) };
+}
+
 /// For a process that has nothing to do at present: gives freed memory back, and forgets the pages of the program and its
 /// libraries. They stay in the page cache; those that are needed again are mapped again at their first use.
 pub fn rest() {
-    // SAFETY: takes a number; locks the pools by itself.
-    unsafe { libc::malloc_trim(0) };
+    give_back();
     // SAFETY: the callback takes no data, unwinds never, and reads only what it is given.
     unsafe { libc::dl_iterate_phdr(Some(forget), std::ptr::null_mut()) };
 }

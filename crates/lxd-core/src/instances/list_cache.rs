@@ -13,6 +13,9 @@ use crate::SharedCore;
 /// How long what nobody asks for is kept.
 const IDLE: Duration = Duration::from_secs(30);
 
+/// A list of more leaves so much free memory behind that it is given back at once.
+const MANY: usize = 100;
+
 /// Most single instances that are kept.
 const SINGLE: usize = 64;
 
@@ -89,10 +92,20 @@ pub(super) async fn all(core: &SharedCore) -> Result<Arc<Listed>> {
     if let Some(all) = core.lists.get(version, |kept| kept.all.clone()) {
         return Ok(all);
     }
-    let read = |tx: &Tx<'_>| Listed::new(&models(tx, instances::Filter::default())?);
-    let all = Arc::new(core.db.read(read).await?);
+    let all = Arc::new(core.db.read(read_all).await?);
     core.lists.put(version, |kept| kept.all = Some(all.clone()));
     Ok(all)
+}
+
+/// What is read is many times as large as what is kept of it.
+fn read_all(tx: &Tx<'_>) -> Result<Listed> {
+    let all = models(tx, instances::Filter::default())?;
+    let listed = Listed::new(&all)?;
+    if all.len() > MANY {
+        drop(all);
+        lxd_sys::memory::give_back();
+    }
+    Ok(listed)
 }
 
 /// One instance.
