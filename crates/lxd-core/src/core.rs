@@ -140,6 +140,11 @@ impl Core {
     /// The directory is foreign, newer, or cannot be used.
     pub async fn open(options: Options) -> Result<SharedCore> {
         let paths = Paths::new(&options.dir);
+        let faults = Arc::new(Faults::from_environment());
+        let runner = faults.around(Arc::new(RealRunner));
+        // Asks programs of the host, which takes as long as opening the database.
+        let asking = runner.clone();
+        let storage_drivers = tokio::spawn(async move { lxd_storage::available(&*asking).await });
         let dir = options.dir.clone();
         let db = tokio::task::spawn_blocking(move || Db::open(&dir))
             .await
@@ -155,9 +160,9 @@ impl Core {
         let helper = Helper::beside_executable().map_err(|error| error.chain());
         let containers =
             helper.clone().and_then(|helper| Containers::new(helper).map_err(|error| error.chain()));
-        let faults = Arc::new(Faults::from_environment());
-        let runner = faults.around(Arc::new(RealRunner));
-        let storage_drivers = lxd_storage::available(&*runner).await;
+        let storage_drivers = storage_drivers.await.map_err(|panic| {
+            Error::with_source(Kind::Internal, "Looking for storage drivers panicked", panic)
+        })?;
         let bridges = Bridges::new(runner.clone(), Netlink::open()?, paths.networks(), options.group.clone());
         let journal: Arc<dyn journal::Store> = Arc::new(Journal { db: db.clone(), faults: faults.clone() });
         // Before any request: its entries are those of a use case that runs.

@@ -20,10 +20,12 @@ impl Core {
         if let Err(error) = crate::background::record_versions(self).await {
             tracing::error!(error = error.chain(), "Failed to record the versions of this server");
         }
-        if let Err(error) = crate::storage_pools::mount_all(self).await {
+        let (pools, networks) =
+            tokio::join!(crate::storage_pools::mount_all(self), crate::networks::start_all(self));
+        if let Err(error) = pools {
             tracing::error!(error = error.chain(), "The storage pools cannot be listed");
         }
-        if let Err(error) = crate::networks::start_all(self).await {
+        if let Err(error) = networks {
             tracing::error!(error = error.chain(), "The networks cannot be listed");
         }
         if let Err(error) = self.recover().await {

@@ -175,7 +175,7 @@ pub struct Envelope(Vec<u8>);
 
 impl Envelope {
     /// Nothing is in it yet.
-    pub fn new() -> Self {
+    pub fn begin() -> Self {
         let mut body = Vec::with_capacity(4096);
         body.extend_from_slice(SYNC_HEAD);
         Self(body)

@@ -29,12 +29,12 @@ pub async fn list(cx: Ctx) -> Result<Reply> {
             Reply::json(&found.keys().map(url).collect::<Vec<_>>())
         }
         1 => {
-            let mut envelope = Envelope::new();
+            let mut envelope = Envelope::begin();
             found.write(envelope.metadata());
             Ok(envelope.reply())
         }
         _ => {
-            let mut envelope = Envelope::new();
+            let mut envelope = Envelope::begin();
             found.write_full(envelope.metadata()).await?;
             Ok(envelope.reply())
         }

@@ -11,7 +11,7 @@ use crate::{Ctx, Reply, body, etag};
 /// The object; with `recursion=1` also its run-time state and snapshots.
 pub async fn get(cx: Ctx) -> Result<Reply> {
     let one = instances::get(&cx.core, &cx.permit()?, &cx.parse("name")?).await?;
-    let mut envelope = Envelope::new();
+    let mut envelope = Envelope::begin();
     match cx.recursion() {
         0 => one.write(envelope.metadata()),
         _ => one.write_full(envelope.metadata()).await?,
