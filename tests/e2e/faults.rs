@@ -8,6 +8,8 @@ use crate::world::World;
 
 const SNAPSHOTS: &str = "/1.0/instances/c1/snapshots";
 
+const VOLUME: &str = "/1.0/storage-pools/default/volumes/custom/v1";
+
 /// A use case: how to bring about its start, the request, and how to undo its success.
 struct Case {
     name: &'static str,
@@ -114,6 +116,61 @@ const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "move to another project",
+        before: |daemon| {
+            project(daemon);
+            create_and_snapshot(daemon);
+            daemon.ok(
+                "POST",
+                "/1.0/instances/c1/backups",
+                &json!({"name": "b1", "compression_algorithm": "none"}),
+            );
+        },
+        request: ("POST", "/1.0/instances/c1", r#"{"name": "c1", "migration": true, "project": "other"}"#),
+        after: remove_with_project,
+    },
+    Case {
+        name: "move to another project and pool",
+        before: |daemon| {
+            project(daemon);
+            daemon.ok("POST", "/1.0/storage-pools", &json!({"name": "second", "driver": "dir"}));
+            create_and_snapshot(daemon);
+        },
+        request: (
+            "POST",
+            "/1.0/instances/c1",
+            r#"{"name": "c2", "migration": true, "project": "other", "pool": "second"}"#,
+        ),
+        after: |daemon| {
+            remove_with_project(daemon);
+            daemon.ok("DELETE", "/1.0/storage-pools/second", &Value::Null);
+        },
+    },
+    Case {
+        name: "volume rename",
+        before: volume,
+        request: ("POST", VOLUME, r#"{"name": "v2"}"#),
+        after: remove_volume,
+    },
+    Case {
+        name: "volume to another project",
+        before: volume,
+        request: ("POST", VOLUME, r#"{"name": "v2", "project": "other"}"#),
+        after: remove_volume,
+    },
+    Case {
+        name: "volume to another project and pool",
+        before: |daemon| {
+            daemon.ok("POST", "/1.0/storage-pools", &json!({"name": "second", "driver": "dir"}));
+            volume(daemon);
+        },
+        request: ("POST", VOLUME, r#"{"name": "v1", "project": "other", "pool": "second"}"#),
+        after: |daemon| {
+            remove_volume(daemon);
+            daemon.ok("DELETE", "/1.0/storage-pools/second", &Value::Null);
+        },
+    },
+    Case {
         name: "backup of a running instance",
         before: create_and_start,
         request: ("POST", "/1.0/instances/c1/backups", r#"{"name": "b1", "compression_algorithm": "none"}"#),
@@ -164,6 +221,62 @@ fn create_and_snapshot(daemon: &Daemon) {
     daemon.ok("POST", SNAPSHOTS, &json!({"name": "s1"}));
     std::fs::write(&file, "two").unwrap();
     daemon.ok("PATCH", "/1.0/instances/c1", &json!({"config": {"user.v": "two"}}));
+}
+
+/// A project with volumes of its own; its instances use the profiles of `default`.
+fn project(daemon: &Daemon) {
+    let config = json!({"features.profiles": "false", "features.images": "false"});
+    daemon.ok("POST", "/1.0/projects", &json!({"name": "other", "config": config}));
+}
+
+/// The instance is in one of both projects with all it had, and can be used there.
+fn remove_with_project(daemon: &Daemon) {
+    let found = daemon.get("/1.0/instances?all-projects=true&recursion=2").metadata();
+    let one = &found.as_array().unwrap()[0];
+    assert_eq!(one["snapshots"][0]["name"], "s1", "{found}");
+    let (name, project) = (one["name"].as_str().unwrap(), one["project"].as_str().unwrap());
+    let at = |rest: &str| format!("/1.0/instances/{name}{rest}?project={project}");
+    for backup in one["backups"].as_array().into_iter().flatten() {
+        let path = at(&format!("/backups/{}/export", backup["name"].as_str().unwrap()));
+        assert!(daemon.get(&path).bytes.len() > 1000);
+    }
+    daemon.ok("PUT", &at(""), &json!({"restore": "s1"}));
+    daemon.ok("PUT", &at("/state"), &json!({"action": "start"}));
+    daemon.ok("PUT", &at("/state"), &json!({"action": "stop", "force": true}));
+    daemon.ok("DELETE", &at(""), &Value::Null);
+    daemon.ok("DELETE", "/1.0/projects/other", &Value::Null);
+}
+
+fn volume(daemon: &Daemon) {
+    project(daemon);
+    daemon.ok("POST", "/1.0/storage-pools/default/volumes/custom", &json!({"name": "v1"}));
+    std::fs::write(daemon.lxd_dir().join("storage-pools/default/custom/default_v1/f"), "kept").unwrap();
+    daemon.ok("POST", &format!("{VOLUME}/snapshots"), &json!({"name": "s1"}));
+}
+
+/// The volume is at one place with its content and its snapshot, and can be restored there.
+fn remove_volume(daemon: &Daemon) {
+    let mut found = Vec::new();
+    for pool in daemon.get("/1.0/storage-pools?recursion=1").metadata().as_array().unwrap() {
+        for project in ["default", "other"] {
+            let pool = pool["name"].as_str().unwrap();
+            let list = format!("/1.0/storage-pools/{pool}/volumes/custom?recursion=1&project={project}");
+            for volume in daemon.get(&list).metadata().as_array().unwrap() {
+                let name = volume["name"].as_str().unwrap();
+                if !name.contains('/') {
+                    found.push((pool.to_owned(), project, name.to_owned()));
+                }
+            }
+        }
+    }
+    let [(pool, project, name)] = &found[..] else { panic!("{found:?}") };
+    let url = format!("/1.0/storage-pools/{pool}/volumes/custom/{name}?project={project}");
+    let file = daemon.lxd_dir().join(format!("storage-pools/{pool}/custom/{project}_{name}/f"));
+    std::fs::remove_file(&file).unwrap();
+    daemon.ok("PUT", &url, &json!({"restore": "s1"}));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "kept");
+    daemon.ok("DELETE", &url, &Value::Null);
+    daemon.ok("DELETE", "/1.0/projects/other", &Value::Null);
 }
 
 /// Key and file agree.

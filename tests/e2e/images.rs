@@ -136,3 +136,19 @@ fn half_an_upload(daemon: &Daemon) -> UnixStream {
     stream.write_all(&vec![7; 1 << 20]).unwrap();
     stream
 }
+
+#[test]
+fn an_image_names_the_profiles_of_its_instances() {
+    let daemon = Daemon::start().with_pool_and_image();
+    let root = json!({"root": {"type": "disk", "path": "/", "pool": "default"}});
+    daemon.ok("POST", "/1.0/profiles", &json!({"name": "web", "devices": root}));
+    let fingerprint = daemon.get("/1.0/images/aliases/busybox").metadata()["target"].clone();
+    let url = format!("/1.0/images/{}", fingerprint.as_str().unwrap());
+    daemon.ok("PATCH", &url, &json!({"profiles": ["web"]}));
+    daemon.create("c1", &json!({}));
+    daemon.create("c2", &json!({"profiles": ["default"]}));
+    for (name, profile) in [("c1", "web"), ("c2", "default")] {
+        let one = daemon.get(&format!("/1.0/instances/{name}")).metadata();
+        assert_eq!(one["profiles"], json!([profile]), "{name}");
+    }
+}

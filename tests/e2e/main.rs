@@ -40,3 +40,7 @@ mod trust;
 mod trust_loss;
 mod world;
 mod wrong;
+
+mod project_rules;
+mod project_volumes;
+mod relocations;

@@ -209,3 +209,168 @@ fn nothing_gets_around_a_restriction() {
     );
     daemon.ok("DELETE", "/1.0/instances/c1?project=r", &json!({}));
 }
+
+#[test]
+fn a_project_is_deleted_while_instances_are_made_in_it() {
+    let daemon = Daemon::start().with_pool_and_image();
+    let clean = World::of(&daemon);
+    for round in 0..6 {
+        let config = json!({"features.images": "false", "features.profiles": "false"});
+        daemon.ok("POST", "/1.0/projects", &json!({"name": "gone", "config": config}));
+        let made = std::thread::scope(|scope| {
+            let creating: Vec<_> = (0..3)
+                .map(|at| {
+                    let body = instance(&format!("c{at}"), json!({}));
+                    let daemon = &daemon;
+                    scope.spawn(move || daemon.call("POST", "/1.0/instances?project=gone", &body).json())
+                })
+                .collect();
+            // Sooner in one round, later in another.
+            for _ in 0..round {
+                daemon.get("/1.0");
+            }
+            let deleted = daemon.call("DELETE", "/1.0/projects/gone", &json!({})).status == 200;
+            let answers = creating.into_iter().map(|thread| thread.join().unwrap());
+            let fails = |answer: &Value| answer["type"] == "error" || answer["metadata"]["err"] != "";
+            let made = answers.filter(|answer| !fails(answer)).count();
+            assert!(!deleted || made == 0, "{made} were made in a project that is gone");
+            made
+        });
+        let listed = daemon.get("/1.0/instances?all-projects=true").metadata();
+        assert_eq!(listed.as_array().unwrap().len(), made, "{listed}");
+        for url in listed.as_array().unwrap() {
+            daemon.ok("DELETE", url.as_str().unwrap(), &json!({}));
+        }
+        daemon.call("DELETE", "/1.0/projects/gone", &json!({}));
+        let left = clean.difference(&World::of(&daemon));
+        assert!(left.is_empty(), "round {round}: {left:#?}");
+    }
+}
+
+/// Disks of a restricted project show what is below the named directories; who owns these does not get out by a link.
+#[test]
+fn links_of_a_tenant_do_not_lead_out_of_the_allowed_directory() {
+    let daemon = Daemon::start().with_pool_and_image();
+    let (inside, outside) = (daemon.scratch().join("tenant"), daemon.scratch().join("private"));
+    std::fs::create_dir_all(inside.join("data")).unwrap();
+    std::fs::create_dir(&outside).unwrap();
+    std::fs::write(inside.join("data/f"), "mine").unwrap();
+    std::fs::write(outside.join("f"), "secret").unwrap();
+    let rules = json!({
+        "restricted": "true",
+        "restricted.devices.disk": "allow",
+        "restricted.devices.disk.paths": inside,
+    });
+    project(&daemon, "r", rules);
+    let swap = |target: &str| {
+        let link = inside.join("link");
+        let _ = std::fs::remove_file(&link);
+        std::os::unix::fs::symlink(target, &link).unwrap();
+    };
+    let disk = |source: &str| {
+        let source = inside.join(source);
+        json!({"devices": {"d": {"type": "disk", "path": "/d", "source": source}}})
+    };
+    daemon.ok("POST", "/1.0/instances?project=r", &instance("c1", json!({})));
+    let (c1, state) = ("/1.0/instances/c1?project=r", "/1.0/instances/c1/state?project=r");
+    for target in ["../private", outside.to_str().unwrap()] {
+        swap(target);
+        for source in ["link", "link/f"] {
+            let refused = daemon.fails("PATCH", c1, &disk(source));
+            assert!(refused.contains("Failed to open"), "{refused}");
+        }
+    }
+    let shown = || {
+        let answer = daemon.get("/1.0/instances/c1/files?project=r&path=/d/f");
+        (answer.status == 200).then(|| String::from_utf8(answer.bytes.to_vec()).unwrap())
+    };
+    swap("data");
+    daemon.ok("PATCH", c1, &disk("link"));
+    daemon.ok("PUT", state, &json!({"action": "start"}));
+    assert_eq!(shown().as_deref(), Some("mine"));
+    daemon.ok("PUT", state, &json!({"action": "stop", "force": true}));
+    // The link was good when it was added; now it leads elsewhere.
+    swap("../private");
+    let refused = daemon.fails("PUT", state, &json!({"action": "start"}));
+    assert!(refused.contains("Failed to open"), "{refused}");
+    assert_eq!(daemon.get(c1).metadata()["status"], "Stopped");
+    swap("data");
+    daemon.ok("PUT", state, &json!({"action": "start"}));
+    // Into a running one neither.
+    swap("../private");
+    let more = json!({"devices": {"e": {"type": "disk", "path": "/e", "source": inside.join("link")}}});
+    assert!(daemon.fails("PATCH", c1, &more).contains("Failed to open"));
+    assert_eq!(shown().as_deref(), Some("mine"));
+    daemon.ok("PUT", state, &json!({"action": "stop", "force": true}));
+    daemon.ok("DELETE", c1, &json!({}));
+}
+
+/// Who works in a restricted project does not make the server connect to itself (security.md C12).
+#[test]
+fn a_restricted_project_fetches_nothing_from_the_server_itself() {
+    let daemon = Daemon::start().with_pool_and_image();
+    project(&daemon, "r", json!({"restricted": "true", "features.images": "true"}));
+    let log = daemon.scratch().join("connections");
+    let script = "import socket, sys\ns = socket.socket(); s.bind((\"127.0.0.1\", 8099)); s.listen(99)\n\
+                  open(sys.argv[1], \"w\").close()\nwhile True:\n  s.accept()[0].close()\n  \
+                  open(sys.argv[1], \"a\").write(\"x\")\n";
+    let mut server = daemon.netns.command("python3");
+    let mut server = server.args(["-c", script]).arg(&log).spawn().unwrap();
+    lxd_testkit::wait_for("the listener", 20, || log.exists().then_some(()));
+    let port = 8099;
+    for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0.0.0.0", "127.1"] {
+        for scheme in ["http", "https"] {
+            let url = format!("{scheme}://{host}:{port}");
+            let by_url = json!({"source": {"type": "url", "url": format!("{url}/x")}});
+            daemon.fails("POST", "/1.0/images?project=r", &by_url);
+            let streams = json!({"type": "image", "mode": "pull", "server": url, "protocol": "simplestreams", "alias": "a"});
+            daemon.fails("POST", "/1.0/images?project=r", &json!({"source": streams}));
+            let body = json!({"name": "c1", "source": streams});
+            daemon.fails("POST", "/1.0/instances?project=r", &body);
+            let lxd =
+                json!({"type": "image", "mode": "pull", "server": url, "protocol": "lxd", "alias": "a"});
+            daemon.fails("POST", "/1.0/instances?project=r", &json!({"name": "c1", "source": lxd}));
+        }
+    }
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), "");
+    // The project of the administrator may.
+    let by_url = json!({"source": {"type": "url", "url": format!("http://127.0.0.1:{port}/x")}});
+    daemon.fails("POST", "/1.0/images", &by_url);
+    lxd_testkit::wait_for("a connection", 20, || {
+        (std::fs::read_to_string(&log).unwrap() == "x").then_some(())
+    });
+    server.kill().unwrap();
+    server.wait().unwrap();
+}
+
+#[test]
+fn a_project_chooses_its_compression() {
+    let daemon = Daemon::start().with_pool_and_image();
+    let keys = json!({"backups.compression_algorithm": "bzip2", "images.compression_algorithm": "none"});
+    project(&daemon, "p1", merge(&keys, json!({"features.images": "true"})));
+    let source = json!({"type": "none"});
+    let body = json!({"name": "c1", "source": source});
+    daemon.ok("POST", "/1.0/instances?project=p1", &body);
+    let backup = |name: &str, more: Value| {
+        let body = merge(&json!({"name": name}), more);
+        daemon.ok("POST", "/1.0/instances/c1/backups?project=p1", &body);
+        daemon.get(&format!("/1.0/instances/c1/backups/{name}/export?project=p1")).bytes
+    };
+    assert!(backup("b1", json!({})).starts_with(b"BZh"));
+    assert!(backup("b2", json!({"compression_algorithm": "gzip"})).starts_with(&[0x1f, 0x8b]));
+    let publish = json!({"source": {"type": "instance", "name": "c1"}});
+    daemon.ok("POST", "/1.0/images?project=p1", &publish);
+    let image = daemon.get("/1.0/images?project=p1").metadata()[0].as_str().unwrap().to_owned();
+    let exported = daemon.get(&image.replace("?project", "/export?project")).bytes;
+    assert_eq!(&exported[257..262], b"ustar");
+    daemon.ok("DELETE", &image, &json!({}));
+    daemon.ok("DELETE", "/1.0/instances/c1?project=p1", &json!({}));
+}
+
+fn merge(one: &Value, more: Value) -> Value {
+    let mut all = one.clone();
+    for (key, value) in more.as_object().unwrap() {
+        all[key] = value.clone();
+    }
+    all
+}

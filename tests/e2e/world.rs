@@ -14,7 +14,16 @@ impl World {
     /// Looks at everything.
     pub fn of(daemon: &Daemon) -> Self {
         let mut found = BTreeSet::new();
-        for list in ["instances", "images", "images/aliases", "networks", "storage-pools", "profiles"] {
+        let lists = [
+            "instances?all-projects=true",
+            "images",
+            "images/aliases",
+            "networks",
+            "storage-pools",
+            "profiles",
+            "projects",
+        ];
+        for list in lists {
             for url in daemon.get(&format!("/1.0/{list}")).metadata().as_array().into_iter().flatten() {
                 found.insert(format!("row {url}"));
             }

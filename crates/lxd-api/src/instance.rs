@@ -209,6 +209,9 @@ pub struct InstancePost {
     pub name: String,
     /// Target pool for local cross-pool move.
     pub pool: String,
+    /// Target project for a move inside the server.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub project: String,
     /// target.
     pub target: InstancePostTarget,
 }

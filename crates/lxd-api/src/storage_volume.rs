@@ -84,6 +84,9 @@ pub struct StorageVolumePost {
     pub name: String,
     /// New storage pool.
     pub pool: String,
+    /// New project.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub project: String,
     /// target.
     pub target: StorageVolumePostTarget,
     /// Whether snapshots should be discarded (migration only).

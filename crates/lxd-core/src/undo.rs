@@ -11,6 +11,7 @@ use lxd_types::names::{
 use serde::{Deserialize, Serialize};
 
 use crate::Core;
+use crate::instances::relocate::Place;
 use crate::instances::snapshots::{self, SnapshotKey};
 use crate::instances::{self, InstanceKey};
 
@@ -43,7 +44,22 @@ pub enum Undo {
         /// The pool of its root volume.
         pool: Option<String>,
     },
-    /// Makes the volume's name agree with the recorded name of an instance.
+    /// Brings the files of an instance where the database has it: project, name, pool.
+    MoveInstance {
+        /// Its project before.
+        project: ProjectName,
+        /// Its name before.
+        name: InstanceName,
+        /// Its pool before.
+        pool: String,
+        /// Its project after.
+        to_project: ProjectName,
+        /// Its name after.
+        to_name: InstanceName,
+        /// Its pool after.
+        to_pool: String,
+    },
+    /// Makes the volume's name agree with the recorded name of an instance. (Of earlier releases.)
     RenameInstance {
         /// Its project.
         project: ProjectName,
@@ -81,7 +97,8 @@ pub enum Undo {
         /// Its name.
         name: InstanceName,
     },
-    /// Removes the volume of an instance from the pool that the database does not name, after a move.
+    /// Removes the volume of an instance from the pool that the database does not name, after a move. (Of earlier
+    /// releases.)
     MoveToPool {
         /// Its project.
         project: ProjectName,
@@ -160,7 +177,18 @@ pub enum Undo {
         /// The volume.
         volume: VolumeRef,
     },
-    /// Gives a custom volume back its name when the row was not renamed.
+    /// Brings the files of a custom volume where the database has it: project, name, pool.
+    MoveVolume {
+        /// Its pool before.
+        pool: PoolName,
+        /// The volume before.
+        volume: VolumeRef,
+        /// Its pool after.
+        to_pool: PoolName,
+        /// The volume after.
+        to: VolumeRef,
+    },
+    /// Gives a custom volume back its name when the row was not renamed. (Of earlier releases.)
     RenameVolume {
         /// Its pool.
         pool: PoolName,
@@ -220,7 +248,7 @@ impl Undoer<Undo> for Core {
             }
             Undo::RenameInstance { project, old, new } => {
                 let old = InstanceKey { project: project.clone(), name: old };
-                instances::undo::rename(&core, &old, &InstanceKey { project, name: new }).await
+                instances::undo::rename(&core, old, InstanceKey { project, name: new }).await
             }
             Undo::ForgetBackup { project, instance, name, created } => {
                 let key = InstanceKey { project, name: instance };
@@ -231,8 +259,15 @@ impl Undoer<Undo> for Core {
                 instances::backups::settle(&core, &key, &old, &new).await
             }
             Undo::Thaw { project, name } => instances::thaw(&core, &InstanceKey { project, name }).await,
+            Undo::MoveInstance { project, name, pool, to_project, to_name, to_pool } => {
+                let old = Place { key: InstanceKey { project, name }, pool };
+                let new = Place { key: InstanceKey { project: to_project, name: to_name }, pool: to_pool };
+                instances::relocate::settle(&core, old, new).await
+            }
             Undo::MoveToPool { project, name, from, to } => {
-                instances::settle_pool(&core, &InstanceKey { project, name }, &from, &to).await
+                let key = InstanceKey { project, name };
+                let old = Place { key: key.clone(), pool: from };
+                instances::relocate::settle(&core, old, Place { key, pool: to }).await
             }
             Undo::CreateSnapshot { project, instance, name, created, thaw } => {
                 snapshots::undo::create(&core, &snapshot(project, instance, &name), created, thaw).await
@@ -254,8 +289,12 @@ impl Undoer<Undo> for Core {
             Undo::ForgetVolume { pool, volume } => {
                 crate::storage_volumes::undo_create(self, &pool, &volume).await
             }
+            Undo::MoveVolume { pool, volume, to_pool, to } => {
+                crate::storage_volumes::settle(self, &pool, &volume, &to_pool, &to).await
+            }
             Undo::RenameVolume { pool, volume, name } => {
-                crate::storage_volumes::undo_rename(self, &pool, &volume, &name).await
+                let to = volume.renamed(&name);
+                crate::storage_volumes::settle(self, &pool, &volume, &pool, &to).await
             }
             Undo::ForgetVolumeSnapshot { pool, snapshot } => {
                 crate::storage_volumes::snapshots::undo_create(self, &pool, &snapshot).await

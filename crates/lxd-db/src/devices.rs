@@ -102,6 +102,22 @@ impl DeviceTables {
         })
     }
 
+    /// The devices of all instances of a project; for the tables of instances only.
+    pub(crate) fn of_project(
+        &self,
+        tx: &Tx<'_>,
+        project_id: i64,
+        devices: &mut HashMap<i64, Devices>,
+    ) -> Result<()> {
+        let sql =
+            format!("{} WHERE d.instance_id IN (SELECT id FROM instances WHERE project_id = ?1)", self.every);
+        tx.each(&sql, [project_id], |row| {
+            let owner = row.get(3)?;
+            add_row(devices.entry(owner).or_default(), row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok(())
+        })
+    }
+
     /// Adds devices to an owner that has none of these names.
     pub(crate) fn insert(&self, tx: &Tx<'_>, owner: i64, devices: &Devices) -> Result<()> {
         for (name, config) in devices {

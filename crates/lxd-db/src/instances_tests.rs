@@ -75,6 +75,23 @@ async fn update_writes_what_differs() {
 }
 
 #[tokio::test]
+async fn briefs_have_what_was_asked_for() {
+    let (db, _dir) = temporary();
+    let one = NewInstance {
+        config: config(&[("limits.cpu", "2"), ("user.a", "b")]),
+        devices: [("root".to_owned(), config(&[("type", "disk"), ("size", "1GiB")]))].into(),
+        ..new("c1")
+    };
+    db.write(move |tx| insert(tx, &one).map(drop)).await.unwrap();
+    let bare = db.read(|tx| briefs(tx, DEFAULT, &[], false)).await.unwrap();
+    assert_eq!(bare, [Brief { name: "c1".into(), ..Brief::default() }]);
+    let full = db.read(|tx| briefs(tx, DEFAULT, &["limits.cpu", "limits.memory"], true)).await.unwrap();
+    assert_eq!(full[0].config, config(&[("limits.cpu", "2")]));
+    assert_eq!(full[0].devices["root"]["size"], "1GiB");
+    assert_eq!(db.read(|tx| briefs(tx, 99, &["limits.cpu"], true)).await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn small_changes() {
     let (db, _dir) = temporary();
     let id = db.write(|tx| insert(tx, &new("c1"))).await.unwrap();
@@ -85,7 +102,7 @@ async fn small_changes() {
         set_power(tx, id, "RUNNING")?;
         set_last_used(tx, id, now)?;
         set_stateful(tx, id, true)?;
-        rename(tx, id, "c2")
+        relocate(tx, id, DEFAULT, "c2")
     })
     .await
     .unwrap();

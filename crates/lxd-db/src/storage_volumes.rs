@@ -279,22 +279,14 @@ pub fn set_key(tx: &Tx<'_>, id: i64, key: &str, value: &str) -> Result<()> {
     CONFIG.set(tx, id, key, value)
 }
 
-/// Gives a volume another name.
-///
-/// # Errors
-/// The name is taken (conflict), or a failure of the database.
-pub fn rename(tx: &Tx<'_>, id: i64, name: &str) -> Result<()> {
-    tx.execute("UPDATE storage_volumes SET name = ?2 WHERE id = ?1", params![id, name]).map(drop)
-}
-
-/// Moves a volume's row to another project and pool.
+/// Gives a volume another pool, project or name.
 ///
 /// # Errors
 /// The name is taken there (conflict), or a failure of the database.
-pub fn relocate(tx: &Tx<'_>, id: i64, pool_id: i64, project_id: i64) -> Result<()> {
+pub fn relocate(tx: &Tx<'_>, id: i64, pool_id: i64, project_id: i64, name: &str) -> Result<()> {
     tx.execute(
-        "UPDATE storage_volumes SET storage_pool_id = ?2, project_id = ?3 WHERE id = ?1",
-        params![id, pool_id, project_id],
+        "UPDATE storage_volumes SET storage_pool_id = ?2, project_id = ?3, name = ?4 WHERE id = ?1",
+        params![id, pool_id, project_id, name],
     )
     .map(drop)
 }

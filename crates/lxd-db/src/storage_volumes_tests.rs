@@ -36,7 +36,7 @@ async fn whole_life() {
     db.write(move |tx| {
         update(tx, id, "d", &config(&[("size", "20MiB")]))?;
         set_key(tx, id, "volatile.idmap.last", "[]")?;
-        rename(tx, id, "v2")
+        relocate(tx, id, pool, DEFAULT, "v2")
     })
     .await
     .unwrap();

@@ -125,6 +125,8 @@ pub struct Facts {
     pub pools: BTreeSet<String>,
     /// The project, for error texts.
     pub project: String,
+    /// The only directories of the host that disks may show; none when all may be shown.
+    pub disk_paths: Option<Vec<PathBuf>>,
 }
 
 /// What a device needs to know of a managed network.
@@ -164,4 +166,6 @@ pub struct Context {
     /// Whether the instance is about to start: its driver can then make interfaces inside, which takes the kernel less than
     /// moving them there.
     pub starts: bool,
+    /// The only directories of the host that a disk may show; none when all may be shown.
+    pub disk_paths: Option<Vec<PathBuf>>,
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lxd_host::runner::{Cmd, Runner};
 use lxd_sys::Dir;
-use lxd_types::names::{PoolName, SnapshotName, VolumeName};
+use lxd_types::names::{PoolName, SnapshotName};
 use lxd_types::{Config, Error, Result};
 
 use crate::btrfs::BtrfsPool;
@@ -75,12 +75,12 @@ pub trait Volumes: Send + Sync {
     /// `NotFound`, I/O errors.
     async fn delete(&self, volume: &VolumeRef) -> Result<()>;
 
-    /// Gives a volume, with its snapshots, another name. One that was interrupted is finished by calling it again, or
-    /// taken back by the opposite call.
+    /// Gives a volume, with its snapshots, another name, in the same or in another project. One that was interrupted is
+    /// finished by calling it again, or taken back by the opposite call.
     ///
     /// # Errors
     /// `NotFound`, `Conflict`.
-    async fn rename(&self, volume: &VolumeRef, name: &VolumeName) -> Result<()>;
+    async fn rename(&self, volume: &VolumeRef, to: &VolumeRef) -> Result<()>;
 
     /// Makes `to` as a copy of `from`, both in this pool, with owners, modes, times, links and attributes, and with
     /// these snapshots of the volume (named as there).

@@ -1,6 +1,6 @@
 //! `lxc move`
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use super::copy;
@@ -45,7 +45,7 @@ async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
         return super::rename::rename(cx, matches).await;
     }
     let name = if target.name.is_empty() { source.name.clone() } else { target.name.clone() };
-    if matches.given("target-project") || overridden {
+    if overridden {
         // Whatever is changed on the way: a copy, then the original goes.
         if source.name == name && !matches.given("target-project") {
             bail!("Changing the configuration of a move needs another name");
@@ -59,9 +59,11 @@ async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
         "name": name,
         "migration": true,
         "pool": matches.value("storage"),
+        "project": matches.value("target-project"),
         "instance_only": matches.is("instance-only"),
         "live": false,
     });
-    let mut operation = source.client.start("POST", &path, Some(&body)).await?;
-    follow::wait(cx, &mut operation, "Transferring instance").await
+    let started = source.client.start("POST", &path, Some(&body)).await;
+    let mut operation = started.context("Migration API failure")?;
+    follow::wait(cx, &mut operation, "Transferring instance").await.context("Migration operation failure")
 }

@@ -45,7 +45,8 @@ pub async fn list(core: &Core, view: View) -> Result<Vec<Listed>> {
         .read(move |tx| {
             let project_id = match owner(tx, &view.project) {
                 Err(_) if view.public_only => return Ok(Vec::new()),
-                other => other?,
+                other => other
+                    .map_err(|error| error.context("fetch project").context("Check if project has images"))?,
             };
             let rows = images::list(tx, Some(project_id), view.public_only)?;
             rows.into_iter()

@@ -14,7 +14,7 @@ use lxd_sys::Dir;
 use lxd_task::operation::Operation;
 use lxd_task::{OpHandle, OperationSpec};
 use lxd_types::compression::Compression;
-use lxd_types::{ConfigExt, Error, Kind, Result};
+use lxd_types::{Error, Kind, Result};
 use tokio::sync::mpsc;
 
 use super::create::{self, UploadOptions};
@@ -37,7 +37,8 @@ pub async fn publish(core: &SharedCore, permit: &Permit, post: ImagesPost) -> Re
     if (post.source.kind == "snapshot") != origin.snapshot.is_some() {
         return Err(Error::bad_request(format!("{:?} is no {}", post.source.name, post.source.kind)));
     }
-    let compression = compression(core, &post.compression_algorithm)?;
+    let (chosen, setting) = (&post.compression_algorithm, "images.compression_algorithm");
+    let compression = crate::projects::compression(core, permit.project(), setting, chosen).await?;
     let wanted = origin.clone();
     let architecture = core.db.read(move |tx| crate::instances::architecture_of(tx, &wanted)).await?;
     let spec =
@@ -75,17 +76,6 @@ pub async fn publish(core: &SharedCore, permit: &Permit, post: ImagesPost) -> Re
         unmounted?;
         create::store(&work, &permit, &op, received, options).await
     }))
-}
-
-/// The chosen compression, or that of the server.
-fn compression(core: &SharedCore, chosen: &str) -> Result<Compression> {
-    let config = core.server.config();
-    let configured = config.set("images.compression_algorithm").unwrap_or("gzip");
-    let chosen = if chosen.is_empty() { configured } else { chosen };
-    let compression: Compression = chosen.parse()?;
-    // It fails now rather than after packing.
-    Encoder::new(compression, io::sink()).map_err(|error| Error::not_implemented(error.to_string()))?;
-    Ok(compression)
 }
 
 /// Packs the volume into the image store.

@@ -79,16 +79,26 @@ pub async fn create(core: &SharedCore, permit: &Permit, post: InstancesPost) -> 
     if let Source::Copy(copy) = &request.source {
         spec = spec.on("instances", copy.resource("instances")).on("containers", copy.resource("containers"));
     }
-    refuse_early(core, &request).await?;
+    if !is_refresh(core, &request).await? {
+        refuse_early(core, &request).await?;
+    }
     let (core, permit) = (core.clone(), permit.clone());
     Ok(core.operations.clone().spawn(spec, move |op| async move {
         match &request.source {
-            Source::Copy(copy) if copy.refresh && copy::exists(&core, &key).await? => {
+            Source::Copy(copy) if is_refresh(&core, &request).await? => {
                 copy::refresh(&core, &permit, &op, &key, copy).await
             }
             _ => run(&core, &permit, &op, request).await,
         }
     }))
+}
+
+/// True when files and snapshots of an instance that is there are made those of another: its configuration stays.
+async fn is_refresh(core: &SharedCore, request: &CreateInstance) -> Result<bool> {
+    match &request.source {
+        Source::Copy(copy) if copy.refresh => copy::exists(core, &request.key).await,
+        _ => Ok(false),
+    }
 }
 
 /// What the project forbids is told at once; the transaction that records the instance decides.
@@ -104,7 +114,7 @@ async fn refuse_early(core: &SharedCore, request: &CreateInstance) -> Result<()>
                 config: plan.config,
                 devices: plan.expanded,
             };
-            allowed_early(tx, &wanted.key, newcomer)
+            allowed_early(tx, wanted.key.project.as_str(), Change::NewInstance(&wanted.key), newcomer)
         })
         .await
 }
@@ -161,11 +171,14 @@ async fn with_source(
     let architecture = rules::architecture(&post.architecture)?;
     let name: InstanceName = if post.name.is_empty() { rules::random_name() } else { post.name.parse()? };
     let key = InstanceKey::new(permit.project(), &name);
-    let profiles = post.profiles.unwrap_or_else(|| vec![profiles::DEFAULT_NAME.to_owned()]);
+    let profiles = match post.profiles {
+        Some(given) => given,
+        None => source.profiles(core, permit.project()).await?,
+    };
     let (project, wanted) = (key.project.to_string(), profiles.clone());
     core.db
         .read(move |tx| {
-            projects::require(tx, &project)?;
+            projects::require(tx, &project).map_err(|error| error.context("Failed loading project"))?;
             let owner = projects::owner_of(tx, &project, "profiles")?;
             for name in &wanted {
                 if profiles::find(tx, owner, name)?.is_none() {
@@ -320,7 +333,10 @@ pub fn plan_create(
     let project = projects::get(tx, request.key.project.as_str())?;
     let owner = projects::owner_of(tx, &project.name, "profiles")?;
     let of = profiles::by_names(tx, owner, &request.profiles)?;
-    check_volatile(&project, request.kind, request.key.name.as_str(), &Config::new(), &request.config)?;
+    // Of those of a backup only harmless ones were taken over.
+    if !matches!(request.source, Source::Backup(_)) {
+        check_volatile(&project, request.kind, request.key.name.as_str(), &Config::new(), &request.config)?;
+    }
     let image = request.source.image_facts(tx, &project.name)?;
     let mut own = request.source.image_config(&image);
     own.extend(request.config.clone());

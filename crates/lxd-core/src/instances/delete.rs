@@ -76,10 +76,7 @@ pub(super) async fn delete_held(core: &SharedCore, permit: &Permit, key: &Instan
         core.faults.point("files removed")
     })
     .await?;
-    for snapshot in snapshots {
-        let url = format!("{}/snapshots/{}", key.url(), snapshot.name);
-        core.tell(permit.caller(), Lifecycle::new("instance-snapshot-deleted", url).in_project(&key.project));
-    }
+    super::snapshots::tell_deleted(core, permit, key, &snapshots);
     core.tell(permit.caller(), Lifecycle::new("instance-deleted", key.url()).in_project(&key.project));
     Ok(())
 }

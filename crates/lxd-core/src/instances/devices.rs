@@ -33,7 +33,8 @@ pub fn context(
         Some("proxy" | "nic") => model.devices.clone(),
         _ => Devices::new(),
     };
-    Ok(Context { siblings, network: device.and_then(|device| network(device, facts)), ..context })
+    let network = device.and_then(|device| network(device, facts));
+    Ok(Context { siblings, network, disk_paths: facts.disk_paths.clone(), ..context })
 }
 
 /// The managed network that a device names.
@@ -75,6 +76,7 @@ impl Owner<'_> {
             network: None,
             shares_parent: false,
             starts: false,
+            disk_paths: None,
         })
     }
 }
@@ -91,7 +93,9 @@ pub async fn check_added(core: &SharedCore, owner: Owner<'_>, old: &Devices, new
         let checked = async {
             let kind = registry.find(name, device, &facts)?;
             let context = owner.context(core, name, &IdMap::default())?;
-            kind.check_host(&Context { network: network(device, &facts), ..context }, device).await
+            let disk_paths = facts.disk_paths.clone();
+            let context = Context { network: network(device, &facts), disk_paths, ..context };
+            kind.check_host(&context, device).await
         };
         let failed = |error: Error| error.context(format!("Failed add validation for device {name:?}"));
         checked.await.map_err(failed)?;

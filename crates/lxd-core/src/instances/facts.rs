@@ -19,6 +19,7 @@ pub fn device_facts(tx: &Tx<'_>, project: &projects::Project) -> Result<Facts> {
         networks: known.into_iter().map(fact).collect(),
         pools: storage_pools::names(tx)?.into_iter().collect(),
         project: project.name.clone(),
+        disk_paths: crate::projects::disk_paths(project),
     })
 }
 

@@ -28,10 +28,10 @@ mod listed;
 pub mod logs;
 mod metadata;
 mod model;
-mod move_pool;
 pub(crate) mod nics;
 pub mod nodes;
 pub mod reconcile;
+pub(crate) mod relocate;
 mod rename;
 mod revert;
 mod rules;
@@ -68,7 +68,6 @@ pub use metadata::{
     delete_template, metadata, present_metadata, set_metadata, set_template, template, templates,
 };
 pub use model::{InstanceKey, Model, load, models};
-pub(crate) use move_pool::settle as settle_pool;
 pub use rename::rename;
 pub use runtime::{Runtime, RuntimeEntry};
 pub use source::Source;

@@ -1,25 +1,24 @@
-//! `POST /1.0/instances/{name}` with another name: a stopped instance is renamed.
+//! `POST /1.0/instances/{name}`: a stopped instance gets another name, pool or project, or several of these at once.
 
 use std::sync::Arc;
 
 use lxd_api::instance::InstancePost;
-use lxd_auth::Permit;
-use lxd_db::{instances, storage_volumes};
-use lxd_storage::{VolumeKind, VolumeRef};
+use lxd_auth::{Level, Permit};
+use lxd_db::instances;
 use lxd_task::OperationSpec;
 use lxd_task::operation::Operation;
-use lxd_types::names::InstanceName;
-use lxd_types::{Error, Kind, Result};
+use lxd_types::names::{InstanceName, ProjectName};
+use lxd_types::{Error, Result};
 
-use super::{InstanceKey, Model, load};
-use crate::journal::Log;
+use super::relocate::{Wish, relocate};
+use super::{InstanceKey, Model, copy, load, snapshots};
+use crate::SharedCore;
 use crate::lifecycle::Lifecycle;
-use crate::{SharedCore, Undo};
 
-/// Starts the renaming; the answer is its operation.
+/// Starts the renaming or the move; the answer is its operation.
 ///
 /// # Errors
-/// There is no such instance, it runs, or the new name is wrong or taken.
+/// There is no such instance, it runs, the new name is wrong or taken, or the caller may not change the other project.
 pub async fn rename(
     core: &SharedCore,
     permit: &Permit,
@@ -29,8 +28,9 @@ pub async fn rename(
     let old = InstanceKey::new(permit.project(), name);
     let wanted = old.clone();
     let model = core.db.read(move |tx| load(tx, &wanted)).await?;
-    if !post.pool.is_empty() {
-        return super::move_pool::move_to_pool(core, permit, model, post).await;
+    // As the reference: the project counts for a move only.
+    if !post.pool.is_empty() || (post.migration && !post.project.is_empty()) {
+        return start_move(core, permit, model, post).await;
     }
     if post.migration {
         return Err(Error::not_implemented("Moving instances to other servers is not supported yet"));
@@ -38,108 +38,111 @@ pub async fn rename(
     let new = InstanceKey::new(permit.project(), &post.name.parse()?);
     let (project_id, taken) = (model.row.project_id, new.name.to_string());
     if core.db.read(move |tx| instances::find(tx, project_id, &taken)).await?.is_some() {
-        return Err(Error::conflict(format!("Name {:?} already in use", new.name.as_str())));
+        return Err(in_use(&new));
     }
     let spec = OperationSpec::task("Renaming instance", old.project.as_str())
         .on("instances", old.url())
         .on("containers", format!("/1.0/containers/{}", old.name))
         .by(permit.caller().requestor());
     let (core, permit) = (core.clone(), permit.clone());
-    Ok(core.operations.clone().spawn(spec, move |_| async move { run(&core, &permit, model, new).await }))
+    Ok(core.operations.clone().spawn(spec, move |_| async move {
+        let _gates = core.gates.enter_all([old.to_string(), new.to_string()], "rename")?;
+        if core.runtime.is_running(&old) {
+            return Err(Error::bad_request("Renaming of running container not allowed"));
+        }
+        relocate(&core, &old, &Wish { key: new.clone(), pool: None, drop_snapshots: false }).await?;
+        tell_renamed(&core, &permit, &old, &new);
+        Ok(())
+    }))
 }
 
-async fn run(core: &SharedCore, permit: &Permit, model: Model, new: InstanceKey) -> Result<()> {
-    let old = model.key.clone();
-    let _gates = core.gates.enter_all([old.to_string(), new.to_string()], "rename")?;
-    if core.runtime.is_running(&old) {
-        return Err(Error::bad_request("Renaming of running container not allowed"));
-    }
-    rename_held(core, permit, model, new).await
-}
-
-/// The renaming for a caller that holds both gates; the instance does not run.
-pub(super) async fn rename_held(
+/// Starts a move to another pool or project.
+async fn start_move(
     core: &SharedCore,
     permit: &Permit,
     model: Model,
+    post: InstancePost,
+) -> Result<Arc<Operation>> {
+    let old = model.key;
+    let project = target_project(permit, &old, &post)?;
+    let name = if post.name.is_empty() { old.name.clone() } else { post.name.parse()? };
+    let new = InstanceKey { project, name };
+    if new != old && new.project == old.project && copy::exists(core, &new).await? {
+        return Err(in_use(&new));
+    }
+    let spec = OperationSpec::task("Migrating instance", old.project.as_str())
+        .on("instances", old.url())
+        .by(permit.caller().requestor());
+    let (core, permit) = (core.clone(), permit.clone());
+    Ok(core
+        .operations
+        .clone()
+        .spawn(spec, move |_| async move { run_move(&core, &permit, &old, new, &post).await }))
+}
+
+/// The project that the instance goes to; what the caller may do there is checked first, and the answer does not tell
+/// whether it exists.
+fn target_project(permit: &Permit, old: &InstanceKey, post: &InstancePost) -> Result<ProjectName> {
+    if post.project.is_empty() || !post.migration {
+        return Ok(old.project.clone());
+    }
+    let project = post.project.parse().map_err(|_| Error::not_found("Project not found"))?;
+    lxd_auth::authorize(permit.caller(), &project, Level::Manage)?;
+    Ok(project)
+}
+
+async fn run_move(
+    core: &SharedCore,
+    permit: &Permit,
+    old: &InstanceKey,
     new: InstanceKey,
+    post: &InstancePost,
 ) -> Result<()> {
-    let old = model.key.clone();
-    core.undoable(async |undo: &mut Log| {
-        undo.push(Undo::RenameInstance {
-            project: old.project.clone(),
-            old: old.name.clone(),
-            new: new.name.clone(),
-        })
-        .await?;
-        move_volume(core, &old, &new).await?;
-        core.faults.point("volume renamed")?;
-        record(core, &model, &new).await?;
-        core.faults.point("instance renamed")?;
-        super::files::rename_directories(core, &old, &new).await
-    })
-    .await?;
-    core.tell(
-        permit.caller(),
-        Lifecycle::new("instance-renamed", new.url())
-            .in_project(&new.project)
-            .with("old_name", old.name.as_str()),
-    );
+    let _gates = core.gates.enter_all([old.to_string(), new.to_string()], "move")?;
+    if core.runtime.is_running(old) {
+        let what = if new.project == old.project { "pools" } else { "projects" };
+        return Err(Error::bad_request(format!("Instance must be stopped to move between {what}")));
+    }
+    if new == *old && post.pool.is_empty() {
+        return Err(super::relocate::taken().context("Failed creating instance record"));
+    }
+    let wanted = old.clone();
+    let before = core.db.read(move |tx| lxd_db::snapshots::list(tx, load(tx, &wanted)?.row.id)).await?;
+    let pool = Some(post.pool.clone()).filter(|pool| !pool.is_empty());
+    let drop_snapshots = post.instance_only || post.container_only;
+    let wish = Wish { key: new.clone(), pool, drop_snapshots };
+    relocate(core, old, &wish).await?;
+    if new.project != old.project {
+        tell_moved(core, permit, old, &new, &before).await;
+        return Ok(());
+    }
+    core.tell(permit.caller(), Lifecycle::new("instance-updated", old.url()).in_project(&old.project));
+    if new != *old {
+        tell_renamed(core, permit, old, &new);
+    }
     Ok(())
 }
 
-/// Renames the root volume where it is still under the old name.
-async fn move_volume(core: &SharedCore, old: &InstanceKey, new: &InstanceKey) -> Result<()> {
-    let _turn = core.backup_files.lock().await;
-    let Some(pool) = super::pool_name(core, old).await? else { return Ok(()) };
-    let pool = crate::storage_pools::open(core, &pool).await?;
-    let name = new.name.as_str().parse()?;
-    match pool.rename(&VolumeRef::container(&old.project, &old.name), &name).await {
-        Err(error) if error.kind() == Kind::NotFound => Ok(()),
-        other => other,
-    }
+fn in_use(key: &InstanceKey) -> Error {
+    Error::conflict(format!("Name {:?} already in use", key.name.as_str()))
 }
 
-async fn record(core: &SharedCore, model: &Model, new: &InstanceKey) -> Result<()> {
-    let (id, project_id) = (model.row.id, model.row.project_id);
-    let (old, new) = (model.row.name.clone(), new.name.to_string());
-    core.db
-        .write(move |tx| {
-            instances::rename(tx, id, &new)?;
-            for volume in storage_volumes::anywhere(tx, project_id, VolumeKind::Container.number(), &old)? {
-                storage_volumes::rename(tx, volume.id, &new)?;
-            }
-            instances::set_keys(
-                tx,
-                id,
-                &[("volatile.apply_template".to_owned(), Some("rename".to_owned()))].into(),
-            )
-        })
-        .await
+fn tell_renamed(core: &SharedCore, permit: &Permit, old: &InstanceKey, new: &InstanceKey) {
+    let event = Lifecycle::new("instance-renamed", new.url()).in_project(&new.project);
+    core.tell(permit.caller(), event.with("old_name", old.name.as_str()));
 }
 
-/// Undoes an interrupted renaming: the row decides which name the volume must have.
-pub(crate) async fn settle(core: &SharedCore, old: &InstanceKey, new: &InstanceKey) -> Result<()> {
-    let (wanted, other) = (old.clone(), new.clone());
-    let recorded_new = core
-        .db
-        .read(move |tx| {
-            let project = lxd_db::projects::require(tx, other.project.as_str())?;
-            instances::find(tx, project, wanted.name.as_str()).map(|found| found.is_none())
-        })
-        .await?;
-    let (from, to) = if recorded_new { (old, new) } else { (new, old) };
-    let Some(pool) = super::pool_name(core, to).await? else { return Ok(()) };
-    let pool = crate::storage_pools::open(core, &pool).await?;
-    let volume = VolumeRef::container(&from.project, &from.name);
-    let both =
-        pool.exists(&volume).await? && pool.exists(&VolumeRef::container(&to.project, &to.name)).await?;
-    if !both {
-        // It finishes one that stopped between the volume and its snapshots, too.
-        match pool.rename(&volume, &to.name.as_str().parse()?).await {
-            Err(error) if error.kind() != Kind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    super::files::rename_directories(core, from, to).await
+/// Who listens to one of the projects sees an instance come or go.
+async fn tell_moved(
+    core: &SharedCore,
+    permit: &Permit,
+    old: &InstanceKey,
+    new: &InstanceKey,
+    before: &[lxd_db::snapshots::Snapshot],
+) {
+    let came = Lifecycle::new("instance-created", new.url()).in_project(&new.project);
+    core.tell(permit.caller(), came.with("type", "container").with("location", "none"));
+    copy::tell_snapshots(core, permit, new).await;
+    snapshots::tell_deleted(core, permit, old, before);
+    core.tell(permit.caller(), Lifecycle::new("instance-deleted", old.url()).in_project(&old.project));
 }

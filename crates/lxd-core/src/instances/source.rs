@@ -105,6 +105,22 @@ impl Source {
         Ok(Self::Image { fingerprint })
     }
 
+    /// The profiles of an instance whose request names none: those of the image.
+    ///
+    /// # Errors
+    /// The image is gone.
+    pub async fn profiles(&self, core: &SharedCore, project: &ProjectName) -> Result<Vec<String>> {
+        let default = vec![lxd_db::profiles::DEFAULT_NAME.to_owned()];
+        let Self::Image { fingerprint } = self else { return Ok(default) };
+        let (project, fingerprint) = (project.to_string(), fingerprint.to_string());
+        core.db
+            .read(move |tx| {
+                let owner = projects::owner_of(tx, &project, "images")?;
+                Ok(images::get(tx, owner, &fingerprint, false)?.profiles)
+            })
+            .await
+    }
+
     /// The image that a plan was made with.
     ///
     /// # Errors

@@ -5,7 +5,8 @@ use lxd_instance::keys::volatile::{self, IDMAP_CURRENT};
 use lxd_storage::VolumeKind;
 use lxd_types::{ConfigExt, Kind, Result};
 
-use super::{InstanceKey, delete as deletion, devices, load, rename as renaming};
+use super::relocate::{self, Place};
+use super::{InstanceKey, delete as deletion, devices, load};
 use crate::SharedCore;
 
 /// Removes what an interrupted creation left. The volume goes before its row: the row names its pool. Where nothing
@@ -46,9 +47,15 @@ pub(crate) async fn delete(core: &SharedCore, key: &InstanceKey, pool: Option<&s
     }
 }
 
-/// Makes disk and database agree after an interrupted renaming.
-pub(crate) async fn rename(core: &SharedCore, old: &InstanceKey, new: &InstanceKey) -> Result<()> {
-    renaming::settle(core, old, new).await
+/// Makes disk and database agree after a renaming that an earlier release began.
+pub(crate) async fn rename(core: &SharedCore, old: InstanceKey, new: InstanceKey) -> Result<()> {
+    let recorded = match super::pool_name(core, &old).await? {
+        None => super::pool_name(core, &new).await?,
+        found => found,
+    };
+    let Some(pool) = recorded else { return Ok(()) };
+    let place = |key: InstanceKey| Place { key, pool: pool.clone() };
+    relocate::settle(core, place(old), place(new)).await
 }
 
 /// Ends a start that was not committed: the container (unless it was found and taken over when the daemon started),

@@ -98,7 +98,8 @@ pub async fn put_fields(core: &SharedCore, permit: &Permit, name: &InstanceName)
 pub(super) struct UpdatePlan {
     /// What would be recorded.
     pub(super) change: instances::Change,
-    devices: Devices,
+    /// The devices that would hold.
+    pub(super) devices: Devices,
 }
 
 /// The plan of a change, from the facts of this transaction.

@@ -2,13 +2,20 @@
 //! what would hold now? Asked inside the transaction that records the change, after its rows were written, so that
 //! nothing can come between the answer and the commit (architecture section 3, step 7).
 
+use std::collections::HashMap;
+
 use lxd_config::project::{ALLOW, RESTRICTED_ON, rule};
 use lxd_db::{Tx, images, instances, networks, nodes, profiles, projects, storage_volumes};
+use lxd_instance::{expand_config, expand_devices};
 use lxd_storage::VolumeKind;
-use lxd_types::{Config, Devices, Error, InstanceKind, Result};
+use lxd_types::{Config, Devices, Error, InstanceKind, Kind, Result};
 
+use super::limits::Limit;
 use super::{limits, restrictions};
-use crate::instances::{InstanceKey, Model, models};
+use crate::instances::{InstanceKey, Model, load, models};
+
+/// More instances than this are read all at once.
+const ONE_BY_ONE: usize = 16;
 
 /// An instance of the project with what holds for it.
 #[derive(Clone, Debug)]
@@ -55,7 +62,16 @@ pub enum Change<'a> {
     Image,
 }
 
-impl Change<'_> {
+impl<'a> Change<'a> {
+    /// The instances that it changes.
+    fn instances(self) -> &'a [InstanceKey] {
+        match self {
+            Self::NewInstance(key) | Self::Instance(key) => std::slice::from_ref(key),
+            Self::Profile(_, users) => users,
+            Self::Volume | Self::Image => &[],
+        }
+    }
+
     fn what(self) -> &'static str {
         match self {
             Self::NewInstance(_) => "instance creation",
@@ -79,22 +95,31 @@ pub fn allowed(tx: &Tx<'_>, project: &str, change: Change<'_>) -> Result<()> {
     if is_open(&project) {
         return Ok(());
     }
-    judge(&facts(tx, &project)?, change)
+    let mut facts = sums(tx, &project, &limits::set(&project.config))?;
+    if RESTRICTED_ON.is_on(&project.config) {
+        facts.look_at_all(tx, change.instances())?;
+    }
+    if let Change::Profile(name, _) = change
+        && profiles::find(tx, project.id, name)?.is_some()
+    {
+        let row = profiles::get(tx, project.id, name)?;
+        facts.profiles.push((row.name, row.config, row.devices));
+    }
+    judge(&facts, change)
 }
 
-/// The same for an instance that is about to be recorded: the transaction asks again.
+/// The same for an instance that is about to be recorded or changed: the transaction asks again.
 ///
 /// # Errors
 /// As [`allowed`].
-pub fn allowed_early(tx: &Tx<'_>, key: &InstanceKey, newcomer: Newcomer) -> Result<()> {
-    let project = projects::get(tx, key.project.as_str())?;
+pub fn allowed_early(tx: &Tx<'_>, project: &str, change: Change<'_>, newcomer: Newcomer) -> Result<()> {
+    let project = projects::get(tx, project)?;
     if is_open(&project) {
         return Ok(());
     }
-    let mut facts = facts(tx, &project)?;
-    facts.members.retain(|member| member.name != newcomer.name);
-    facts.members.push(newcomer);
-    judge(&facts, Change::NewInstance(key))
+    let mut facts = sums(tx, &project, &limits::set(&project.config))?;
+    facts.look_at(newcomer);
+    judge(&facts, change)
 }
 
 /// True for a project without limits and restrictions.
@@ -138,20 +163,99 @@ fn judge(facts: &Facts, change: Change<'_>) -> Result<()> {
 /// A failure of the database.
 pub fn facts(tx: &Tx<'_>, project: &projects::Project) -> Result<Facts> {
     let filter = instances::Filter { project_id: Some(project.id), ..instances::Filter::default() };
-    let volumes = storage_volumes::Filter {
-        project_id: Some(project.id),
-        kind: Some(VolumeKind::Custom.number()),
-        ..storage_volumes::Filter::default()
-    };
     let profile = |row: profiles::Profile| (row.name, row.config, row.devices);
     Ok(Facts {
         members: models(tx, filter)?.into_iter().map(Member::from).collect(),
         profiles: profiles::list(tx, Some(project.id))?.into_iter().map(profile).collect(),
-        volumes: storage_volumes::list(tx, volumes)?.into_iter().map(|row| (row.name, row.config)).collect(),
-        images: images::total_size(tx, project.id)?,
-        networks: networks::list(tx, Some(project.id), nodes::LONE)?.len() as u64,
+        ..sums(tx, project, &Limit::ALL)?
+    })
+}
+
+/// What these limits depend on: of instances only the keys and root disks that are summed up, and no profiles.
+///
+/// # Errors
+/// A failure of the database.
+pub fn sums(tx: &Tx<'_>, project: &projects::Project, wanted: &[Limit]) -> Result<Facts> {
+    let disk = wanted.contains(&Limit::Disk);
+    Ok(Facts {
+        members: members(tx, project, wanted)?,
+        profiles: Vec::new(),
+        volumes: if disk { volumes(tx, project.id)? } else { Vec::new() },
+        images: if disk { images::total_size(tx, project.id)? } else { 0 },
+        networks: match wanted.contains(&Limit::Networks) {
+            true => networks::list(tx, Some(project.id), nodes::LONE)?.len() as u64,
+            false => 0,
+        },
         project: project.clone(),
     })
+}
+
+fn volumes(tx: &Tx<'_>, project_id: i64) -> Result<Vec<(String, Config)>> {
+    let filter = storage_volumes::Filter {
+        project_id: Some(project_id),
+        kind: Some(VolumeKind::Custom.number()),
+        ..storage_volumes::Filter::default()
+    };
+    Ok(storage_volumes::list(tx, filter)?.into_iter().map(|row| (row.name, row.config)).collect())
+}
+
+/// The instances, with what holds of the keys (and with the devices) that the limits are about.
+fn members(tx: &Tx<'_>, project: &projects::Project, wanted: &[Limit]) -> Result<Vec<Member>> {
+    let keys: Vec<&str> = wanted.iter().filter_map(|limit| limit.summed_key()).collect();
+    let disk = wanted.contains(&Limit::Disk);
+    let briefs = instances::briefs(tx, project.id, &keys, disk)?;
+    let mut of_id = HashMap::new();
+    if !keys.is_empty() || disk {
+        let owner = projects::owner_of(tx, &project.name, "profiles")?;
+        for mut profile in profiles::list(tx, Some(owner))? {
+            profile.config.retain(|key, _| keys.contains(&key.as_str()));
+            of_id.insert(profile.id, profile);
+        }
+    }
+    let member = |brief: instances::Brief| {
+        let of = || brief.profiles.iter().filter_map(|id| of_id.get(id));
+        let devices = match disk {
+            true => expand_devices(of().map(|one| &one.devices), &brief.devices),
+            false => Devices::new(),
+        };
+        Member {
+            kind: match brief.kind {
+                instances::VIRTUAL_MACHINE => InstanceKind::VirtualMachine,
+                _ => InstanceKind::Container,
+            },
+            config: expand_config(of().map(|one| &one.config), &brief.config),
+            devices,
+            name: brief.name,
+        }
+    };
+    Ok(briefs.into_iter().map(member).collect())
+}
+
+impl Facts {
+    /// Finds out all that holds for these instances, as far as they are of this project.
+    fn look_at_all(&mut self, tx: &Tx<'_>, keys: &[InstanceKey]) -> Result<()> {
+        let here: Vec<_> = keys.iter().filter(|key| key.project.as_str() == self.project.name).collect();
+        if here.len() > ONE_BY_ONE {
+            let filter =
+                instances::Filter { project_id: Some(self.project.id), ..instances::Filter::default() };
+            self.members = models(tx, filter)?.into_iter().map(Member::from).collect();
+            return Ok(());
+        }
+        for key in here {
+            match load(tx, key) {
+                Ok(model) => self.look_at(model.into()),
+                Err(error) if error.kind() == Kind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts an instance with all that holds for it in the place of what was known of it.
+    fn look_at(&mut self, member: Member) {
+        self.members.retain(|other| other.name != member.name);
+        self.members.push(member);
+    }
 }
 
 impl From<Model> for Member {

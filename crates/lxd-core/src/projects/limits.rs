@@ -62,12 +62,22 @@ impl Limit {
         }
     }
 
+    /// The key of instances whose values it sums up.
+    pub fn summed_key(self) -> Option<&'static str> {
+        matches!(self, Self::Cpu | Self::Memory | Self::Processes).then(|| self.key())
+    }
+
     fn of_kind(kind: InstanceKind) -> Self {
         match kind {
             InstanceKind::Container => Self::Containers,
             InstanceKind::VirtualMachine => Self::VirtualMachines,
         }
     }
+}
+
+/// The limits that a project's configuration sets.
+pub fn set(config: &Config) -> Vec<Limit> {
+    Limit::ALL.into_iter().filter(|limit| config.set(limit.key()).is_some()).collect()
 }
 
 /// The limit that a project's configuration sets.

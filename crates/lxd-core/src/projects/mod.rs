@@ -1,6 +1,7 @@
 //! Projects: one file per action (`/1.0/projects`, manual 3.2.6).
 
 mod allowed;
+mod compression;
 mod create;
 mod delete;
 mod features;
@@ -13,12 +14,13 @@ mod update;
 
 pub(crate) use allowed::{Change, Newcomer, allowed, allowed_early};
 pub use allowed::{require_backups, require_snapshots};
+pub use compression::compression;
 pub use create::create;
 pub use delete::delete;
 pub(crate) use limits::check_network;
 pub use read::{fields, get, list};
 pub use rename::rename;
-pub(crate) use restrictions::check_volatile;
+pub(crate) use restrictions::{check_volatile, disk_paths};
 pub use state::state;
 pub use update::{Merge, update};
 

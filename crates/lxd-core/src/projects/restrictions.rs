@@ -1,7 +1,7 @@
 //! `restricted.*` of projects: what an instance or profile may not have. Pure; it looks at what holds after profiles
 //! were expanded (security.md R5), and what nobody declared harmless is refused (R6).
 
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use lxd_config::project::{ALLOW, BLOCK, MANAGED, RESTRICTED_ON, rule};
 use lxd_config::{Meta, Restriction};
@@ -15,6 +15,7 @@ const LOW_LEVEL: &str = "restricted.containers.lowlevel";
 const LOW_LEVEL_VM: &str = "restricted.virtual-machines.lowlevel";
 const NESTING: &str = "restricted.containers.nesting";
 const PRIVILEGE: &str = "restricted.containers.privilege";
+const DISK_PATHS: &str = "restricted.devices.disk.paths";
 const ISOLATED: &str = "security.idmap.isolated";
 
 /// What is looked at: an instance with what holds for it, or a profile with its own.
@@ -107,6 +108,11 @@ fn check_key(rules: &Config, subject: &Subject<'_>, key: &str, value: &str) -> R
             _ => Err(subject.invalid_value(key, value, "Container syscall interception is forbidden")),
         },
         Restriction::Project(rule_key) if rule(rules, rule_key) == ALLOW => Ok(()),
+        // As the reference names it.
+        _ if key == "raw.idmap" => Err(Error::internal(format!(
+            "Use of low-level \"raw.idmap\" element 0 on {} is forbidden",
+            subject.text()
+        ))),
         Restriction::Restricted | Restriction::Project(_) => Err(Error::internal(format!(
             "Use of low-level config {key:?} on {} is forbidden",
             subject.text()
@@ -185,9 +191,15 @@ fn refusal(rules: &Config, device: &Config) -> Option<String> {
     }
 }
 
+/// The only directories of the host that disks of the project may show; none when there is no such rule.
+pub fn disk_paths(project: &lxd_db::projects::Project) -> Option<Vec<PathBuf>> {
+    let allowed = project.config.set(DISK_PATHS).filter(|_| RESTRICTED_ON.is_on(&project.config))?;
+    Some(allowed.split(',').map(|path| PathBuf::from(path.trim())).collect())
+}
+
 /// A source on the host that is in none of the directories of `restricted.devices.disk.paths`.
 fn refused_path(rules: &Config, source: &str) -> Option<String> {
-    let allowed = rules.set("restricted.devices.disk.paths")?;
+    let allowed = rules.set(DISK_PATHS)?;
     let path = Path::new(source);
     let is_plain = |part: Component<'_>| matches!(part, Component::RootDir | Component::Normal(_));
     let plain = path.is_absolute() && path.components().all(is_plain);

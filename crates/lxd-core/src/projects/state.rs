@@ -5,7 +5,7 @@ use lxd_auth::Caller;
 use lxd_db::{Tx, projects};
 use lxd_types::{Error, Result};
 
-use super::allowed::facts;
+use super::allowed::sums;
 use super::limits::{self, Limit};
 use crate::SharedCore;
 
@@ -23,7 +23,7 @@ pub async fn state(core: &SharedCore, caller: &Caller, name: &str) -> Result<Pro
         if projects::find(tx, &name)?.is_none() {
             return Err(missing());
         }
-        let facts = facts(tx, &projects::get(tx, &name)?)?;
+        let facts = sums(tx, &projects::get(tx, &name)?, &Limit::ALL)?;
         let resource = |limit: &Limit| {
             let most = limits::limit(&facts.project.config, *limit)?;
             let shown = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);

@@ -1,11 +1,11 @@
-//! Copies of custom volumes (`source.type: copy`) with their snapshots, refreshing a copy, and moves to another pool.
+//! Copies of custom volumes (`source.type: copy`) with their snapshots, and refreshing a copy.
 
 use std::sync::Arc;
 
 use lxd_api::storage_volume::StorageVolumesPost;
 use lxd_auth::Permit;
 use lxd_db::storage_volumes;
-use lxd_storage::{Content, Origin, Pool, VolumeKind, transfer};
+use lxd_storage::{Origin, Pool, VolumeKind, transfer};
 use lxd_task::OperationSpec;
 use lxd_task::operation::Operation;
 use lxd_types::names::{ProjectName, SnapshotName};
@@ -163,44 +163,4 @@ async fn refresh(core: &SharedCore, from: &Opened, target: &VolumeKey, there: Fo
         .await?;
     }
     transfer::refresh(&from.pool, &from.origin, &pool, &to, &[]).await
-}
-
-/// Starts to move a volume to another pool, perhaps under another name; the answer is the operation.
-///
-/// # Errors
-/// Another type, or a wrong name.
-pub async fn move_to_pool(
-    core: &SharedCore,
-    permit: &Permit,
-    key: VolumeKey,
-    pool: &str,
-    name: &str,
-) -> Result<Arc<Operation>> {
-    let request = CreateVolume {
-        pool: pool.parse()?,
-        name: name.parse()?,
-        content: Content::Filesystem,
-        description: String::new(),
-        config: Default::default(),
-    };
-    let wanted = key.clone();
-    let found = core.db.read(move |tx| find(tx, &wanted)).await?;
-    if key.kind != VolumeKind::Custom {
-        return Err(Error::bad_request(format!(
-            "Moving storage volumes of type \"{}\" is not allowed",
-            key.kind
-        )));
-    }
-    let row = found.row.clone();
-    if !core.db.read(move |tx| storage_volumes::used_by(tx, &row)).await?.is_empty() {
-        return Err(Error::bad_request("The storage volume is still in use"));
-    }
-    let spec = OperationSpec::task("Moving storage volume", permit.project().as_str())
-        .by(permit.caller().requestor());
-    let (work, permit) = (core.clone(), permit.clone());
-    let source = Source { volume: key.clone(), snapshot: None, volume_only: false, refresh: false };
-    Ok(core.operations.spawn(spec, move |_| async move {
-        run(&work, &permit, &source, request).await?;
-        super::delete(&work, &permit, key).await
-    }))
 }

@@ -4,6 +4,7 @@ mod copy;
 mod create;
 mod delete;
 mod get;
+mod relocate;
 mod rename;
 pub mod snapshots;
 mod update;
@@ -18,11 +19,12 @@ use lxd_types::{Error, Result};
 use crate::Core;
 use crate::instances::InstanceKey;
 
-pub use copy::{copy, move_to_pool};
+pub use copy::copy;
 pub use create::{CreateVolume, create, undo_create};
 pub use delete::{delete, remove_leftover};
 pub use get::{Listed, get, list, state};
-pub use rename::{rename, undo_rename};
+pub use relocate::settle;
+pub use rename::{Renamed, rename};
 pub use update::update;
 
 pub use lxd_storage::VolumeKind;

@@ -1,91 +1,113 @@
-//! `POST /1.0/storage-pools/{pool}/volumes/custom/{name}` with a new name.
+//! `POST /1.0/storage-pools/{pool}/volumes/custom/{name}`: a new name, pool or project.
 
-use lxd_auth::Permit;
+use std::sync::Arc;
+
+use lxd_api::storage_volume::StorageVolumePost;
+use lxd_auth::{Level, Permit};
 use lxd_db::used_by::User;
-use lxd_db::{Devices, Tx, instances, profiles, projects, storage_volumes};
-use lxd_storage::{VolumeKind, VolumeRef};
-use lxd_types::names::{PoolName, VolumeName};
-use lxd_types::{Error, Kind, Result};
+use lxd_db::{Devices, Tx, instances, nodes, profiles, projects, storage_pools};
+use lxd_storage::VolumeKind;
+use lxd_task::OperationSpec;
+use lxd_task::operation::Operation;
+use lxd_types::names::{PoolName, ProjectName};
+use lxd_types::{Error, Result};
 
-use super::{VolumeKey, busy, find, running_user, taken};
-use crate::journal::Log;
+use super::relocate::relocate;
+use super::{VolumeKey, find, owner};
+use crate::SharedCore;
 use crate::lifecycle::Lifecycle;
-use crate::{Core, SharedCore, Undo};
 
-/// Gives a custom volume a new name, in the devices that name it too.
+/// What became of the request.
+pub enum Renamed {
+    /// It is done: the volume has this key.
+    Done(VolumeKey),
+    /// The move goes on.
+    Moving(Arc<Operation>),
+}
+
+/// Gives a custom volume a new name, in the devices that name it too, or moves it to another pool or project.
 ///
 /// # Errors
-/// "Storage pool volume not found", the name is taken, another type.
-pub async fn rename(core: &SharedCore, permit: &Permit, key: VolumeKey, name: &str) -> Result<VolumeKey> {
-    let text = format!("Renaming storage volumes of type \"{}\" is not allowed", key.kind);
+/// "Storage pool volume not found", the name is taken, another type, or the caller may not change the other project.
+pub async fn rename(
+    core: &SharedCore,
+    permit: &Permit,
+    key: VolumeKey,
+    post: &StorageVolumePost,
+) -> Result<Renamed> {
+    let wanted = key.clone();
+    let found = core.db.read(move |tx| find(tx, &wanted)).await;
+    let verb = if post.pool.is_empty() || post.pool == key.pool.as_str() { "Renaming" } else { "Moving" };
     if key.kind != VolumeKind::Custom {
+        let text = format!("{verb} storage volumes of type \"{}\" is not allowed", key.kind);
         return Err(Error::bad_request(text));
     }
-    if name.contains('/') {
+    let found = found?;
+    if post.name.contains('/') {
         return Err(Error::bad_request("Storage volume names may not contain slashes"));
     }
-    let new = VolumeKey { name: name.parse()?, ..key.clone() };
+    let (pool, project) = (target_pool(&key, post)?, target_project(core, permit, &key, post).await?);
+    let new = VolumeKey { pool, project, name: post.name.parse()?, ..key.clone() };
+    let place = new.clone();
+    let look = move |tx: &Tx<'_>| {
+        storage_pools::get(tx, place.pool.as_str(), nodes::LONE)?;
+        owner(tx, place.kind, &place.project)
+    };
+    let owner = core.db.read(look).await?;
+    let stays = new.pool == key.pool && owner == found.row.project_id;
     let (work, permit) = (core.clone(), permit.clone());
-    core.run("rename storage volume", async move {
-        run(&work, &permit, &key, &new).await?;
-        Ok(new)
-    })
-    .await
+    if stays {
+        let renaming = async move {
+            relocate(&work, &key, &new).await?;
+            let event = Lifecycle::new("storage-volume-renamed", new.url()).in_project(&new.project);
+            work.tell(permit.caller(), event.with("old_name", key.name.as_str()));
+            Ok(Renamed::Done(new))
+        };
+        return core.run("rename storage volume", renaming).await;
+    }
+    let spec =
+        OperationSpec::task("Moving storage volume", key.project.as_str()).by(permit.caller().requestor());
+    let moving = core.operations.spawn(spec, move |_| async move {
+        relocate(&work, &key, &new).await?;
+        let came = Lifecycle::new("storage-volume-created", new.url()).in_project(&new.project);
+        work.tell(permit.caller(), came.with("type", new.kind.as_str()));
+        let gone = Lifecycle::new("storage-volume-deleted", key.url()).in_project(&key.project);
+        work.tell(permit.caller(), gone);
+        Ok(())
+    });
+    Ok(Renamed::Moving(moving))
 }
 
-async fn run(core: &SharedCore, permit: &Permit, old: &VolumeKey, new: &VolumeKey) -> Result<()> {
-    if old.name == new.name {
-        return Err(taken());
+fn target_pool(key: &VolumeKey, post: &StorageVolumePost) -> Result<PoolName> {
+    if post.pool.is_empty() {
+        return Ok(key.pool.clone());
     }
-    let _gates = core.gates.enter_all([old.gate(), new.gate()], "rename").map_err(busy)?;
-    let wanted = old.clone();
-    let (found, users) = core
-        .db
-        .read(move |tx| {
-            let found = find(tx, &wanted)?;
-            let users = storage_volumes::used_by(tx, &found.row)?;
-            Ok((found, users))
-        })
-        .await?;
-    if running_user(core, &users)?.is_some() {
-        return Err(Error::bad_request("Volume is still in use by running instances"));
-    }
-    let volume = found.volume()?;
-    let pool = crate::storage_pools::open_row(core, &found.pool)?;
-    core.undoable(async |undo: &mut Log| {
-        let step =
-            Undo::RenameVolume { pool: old.pool.clone(), volume: volume.clone(), name: new.name.clone() };
-        check_free(core, new).await?;
-        undo.push(step).await?;
-        pool.rename(&volume, &new.name).await?;
-        let (from, to) = (old.clone(), new.clone());
-        core.db.write(move |tx| record(tx, &from, &to)).await
-    })
-    .await?;
-    let event = Lifecycle::new("storage-volume-renamed", new.url()).in_project(&new.project);
-    core.tell(permit.caller(), event.with("old_name", old.name.as_str()));
-    Ok(())
+    post.pool.parse().map_err(|_| Error::not_found("Storage pool not found"))
 }
 
-async fn check_free(core: &SharedCore, new: &VolumeKey) -> Result<()> {
-    let wanted = new.clone();
-    match core.db.read(move |tx| find(tx, &wanted)).await {
-        Ok(_) => Err(taken()),
-        Err(error) if error.kind() == Kind::NotFound => Ok(()),
-        Err(error) => Err(error),
+/// The project that the volume goes to; whoever changes what that has from `default` must be allowed to there.
+async fn target_project(
+    core: &SharedCore,
+    permit: &Permit,
+    key: &VolumeKey,
+    post: &StorageVolumePost,
+) -> Result<ProjectName> {
+    if post.project.is_empty() || post.project == key.project.as_str() {
+        return Ok(key.project.clone());
     }
+    let project: ProjectName = post.project.parse().map_err(|_| Error::not_found("Project not found"))?;
+    lxd_auth::authorize(permit.caller(), &project, Level::Manage)?;
+    let owner = crate::projects::owner_name(core, &project, "storage.volumes").await?;
+    lxd_auth::authorize(permit.caller(), &owner.parse()?, Level::Manage)?;
+    Ok(project)
 }
 
-/// Renames the row and every disk device that names the volume, in one transaction.
-fn record(tx: &Tx<'_>, old: &VolumeKey, new: &VolumeKey) -> Result<()> {
-    let found = find(tx, old)?;
-    let users = storage_volumes::used_by(tx, &found.row)?;
-    storage_volumes::rename(tx, found.row.id, new.name.as_str())
-        .map_err(|error| if error.kind() == Kind::Conflict { taken() } else { error })?;
+/// Renames the volume in every disk device that names it.
+pub(super) fn rename_in_users(tx: &Tx<'_>, users: &[User], old: &VolumeKey, new: &VolumeKey) -> Result<()> {
     for user in users {
         match user {
-            User::Instance { project, name } => rename_in_instance(tx, &project, &name, old, new)?,
-            User::Profile { project, name } => rename_in_profile(tx, &project, &name, old, new)?,
+            User::Instance { project, name } => rename_in_instance(tx, project, name, old, new)?,
+            User::Profile { project, name } => rename_in_profile(tx, project, name, old, new)?,
             _ => {}
         }
     }
@@ -134,27 +156,4 @@ fn renamed(mut devices: Devices, old: &VolumeKey, new: &VolumeKey) -> Devices {
         }
     }
     devices
-}
-
-/// Gives the files the name that the row has.
-///
-/// # Errors
-/// The pool is not there, files cannot be renamed.
-pub async fn undo_rename(core: &Core, pool: &PoolName, volume: &VolumeRef, name: &VolumeName) -> Result<()> {
-    let key = VolumeKey::of(pool, volume);
-    match core.db.read(move |tx| find(tx, &key)).await {
-        Ok(_) => {}
-        // The row has the new name: the rename was complete.
-        Err(error) if error.kind() == Kind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    }
-    let driver = crate::storage_pools::open(core, pool.as_str()).await?;
-    let renamed = volume.renamed(name);
-    if driver.exists(volume).await? && driver.exists(&renamed).await? {
-        return Ok(()); // It was refused: the name is taken.
-    }
-    match driver.rename(&renamed, &volume.name).await {
-        Err(error) if error.kind() == Kind::NotFound => Ok(()),
-        other => other,
-    }
 }

@@ -86,7 +86,7 @@ impl DeviceType for Disk {
         match DiskSource::of(device)? {
             DiskSource::Root => Ok(()),
             DiskSource::Volume { pool, volume } => self.volumes.check(&custom(context, pool, volume)).await,
-            DiskSource::Host(path) => mount::check_source(path, device, &context.device).await,
+            DiskSource::Host(path) => mount::check_source(context, path, device).await,
             DiskSource::Later(what) => Err(not_yet(&what)),
         }
     }

@@ -1,9 +1,10 @@
 //! The mounts of disks on the host, below the instance's devices directory.
 //!
 //! A source path is the administrator's word and is followed as the host follows it, links included; it is opened once,
-//! and what was opened is what is mounted. The place where it is mounted is below our own directory.
+//! and what was opened is what is mounted. Where a project names the directories that disks may show, links that lead out
+//! of these are refused, whoever changes them and when. The place where it is mounted is below our own directory.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -31,10 +32,10 @@ fn place_name(device: &DeviceName) -> String {
 
 /// Refuses a source of the host that is missing although it is required, and block devices, which this version does
 /// not mount.
-pub(super) async fn check_source(path: PathBuf, device: &Device, name: &DeviceName) -> Result<()> {
+pub(super) async fn check_source(context: &Context, path: PathBuf, device: &Device) -> Result<()> {
     let required = device.flag("required", Flag::DefaultTrue);
-    let name = name.clone();
-    blocking(move || open_source(&path, &name, required).map(drop)).await
+    let context = context.clone();
+    blocking(move || open_source(&context, &path, required).map(drop)).await
 }
 
 /// Mounts a path of the host; nothing when it is missing and not required.
@@ -46,7 +47,7 @@ pub(super) async fn host_path(
     let (context, device) = (context.clone(), device.clone());
     blocking(move || {
         let required = device.flag("required", Flag::DefaultTrue);
-        let Some((source, kind)) = open_source(&path, &context.device, required)? else { return Ok(None) };
+        let Some((source, kind)) = open_source(&context, &path, required)? else { return Ok(None) };
         let shift = device.flag("shift", Flag::DefaultFalse);
         prepare(&context, &device, source, kind, shift).map(Some)
     })
@@ -89,14 +90,23 @@ pub(super) async fn disk_of(path: PathBuf) -> Result<(u32, u32)> {
     .await
 }
 
-fn open_source(path: &Path, device: &DeviceName, required: bool) -> Result<Option<(OwnedFd, MountKind)>> {
-    let flags = OFlags::PATH.bits() as i32;
-    let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+fn open_source(context: &Context, path: &Path, required: bool) -> Result<Option<(OwnedFd, MountKind)>> {
+    let opened = match &context.disk_paths {
+        None => {
+            let flags = OFlags::PATH.bits() as i32;
+            OpenOptions::new().read(true).custom_flags(flags).open(path)
+        }
+        Some(allowed) => open_allowed(allowed, path),
+    };
+    let file = match opened {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound && !required => return Ok(None),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let text =
-                format!("Missing source path {:?} for disk {:?}", path.to_string_lossy(), device.as_str());
+            let text = format!(
+                "Missing source path {:?} for disk {:?}",
+                path.to_string_lossy(),
+                context.device.as_str()
+            );
             return Err(Error::bad_request(text));
         }
         Err(error) => return Err(error).context(format!("Failed to open {path:?}")),
@@ -110,6 +120,16 @@ fn open_source(path: &Path, device: &DeviceName, required: bool) -> Result<Optio
         _ => MountKind::File,
     };
     Ok(Some((file.into(), kind)))
+}
+
+/// Opens a path below one of the allowed directories, through which no link leads out of that directory.
+fn open_allowed(allowed: &[PathBuf], path: &Path) -> io::Result<File> {
+    let below = allowed.iter().find_map(|dir| Some((dir, path.strip_prefix(dir).ok()?)));
+    let Some((dir, rest)) = below else {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the project does not allow this path"));
+    };
+    let rest = if rest.as_os_str().is_empty() { Path::new(".") } else { rest };
+    Dir::open(dir)?.open_beneath(rest, OFlags::PATH).map(File::from)
 }
 
 /// Puts a copy of the source's mount, with all its attributes, at the device's place.

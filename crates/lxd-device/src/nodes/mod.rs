@@ -309,6 +309,7 @@ mod tests {
             network: None,
             shares_parent: false,
             starts: false,
+            disk_paths: None,
         }
     }
 

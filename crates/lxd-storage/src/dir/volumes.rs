@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use lxd_sys::Dir;
-use lxd_types::names::{SnapshotName, VolumeName};
+use lxd_types::names::SnapshotName;
 use lxd_types::{Error, Result};
 
 use super::{DirPool, snapshots};
@@ -44,8 +44,8 @@ impl Volumes for DirPool {
         .await
     }
 
-    async fn rename(&self, volume: &VolumeRef, name: &VolumeName) -> Result<()> {
-        let (spec, old, new) = (self.spec.clone(), volume.clone(), volume.renamed(name));
+    async fn rename(&self, volume: &VolumeRef, to: &VolumeRef) -> Result<()> {
+        let (spec, old, new) = (self.spec.clone(), volume.clone(), to.clone());
         blocking(move || folder::rename(&Self::root(&spec)?, &old, &new)).await
     }
 

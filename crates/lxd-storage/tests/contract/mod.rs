@@ -93,15 +93,19 @@ async fn a_failed_fill_leaves_nothing<P: Pool + ?Sized>(pool: &P) {
 
 async fn a_renamed_volume_keeps_its_content<P: Pool + ?Sized>(pool: &P) {
     with_file(pool, &custom("v1"), "one").await;
-    pool.rename(&custom("v1"), &custom("v2").name).await.unwrap();
+    pool.rename(&custom("v1"), &custom("v2")).await.unwrap();
     assert_eq!(text(pool, &custom("v2")).await, "one");
-    assert_eq!(pool.rename(&custom("v1"), &custom("v3").name).await.unwrap_err().kind(), Kind::NotFound);
+    assert_eq!(pool.rename(&custom("v1"), &custom("v3")).await.unwrap_err().kind(), Kind::NotFound);
+    let other: ProjectName = "other".parse().expect("a valid name");
+    let there = VolumeRef::custom(&other, &custom("v2").name);
+    pool.rename(&custom("v2"), &there).await.unwrap();
+    assert_eq!(text(pool, &there).await, "one");
 }
 
 async fn rename_never_replaces<P: Pool + ?Sized>(pool: &P) {
     with_file(pool, &custom("v1"), "one").await;
     with_file(pool, &custom("v2"), "two").await;
-    assert_eq!(pool.rename(&custom("v1"), &custom("v2").name).await.unwrap_err().kind(), Kind::Conflict);
+    assert_eq!(pool.rename(&custom("v1"), &custom("v2")).await.unwrap_err().kind(), Kind::Conflict);
     assert_eq!(text(pool, &custom("v2")).await, "two");
 }
 

@@ -136,7 +136,7 @@ async fn a_restored_container_has_its_mode(pool: &Arc<dyn Pool>) {
 async fn snapshots_follow_their_volume(pool: &Arc<dyn Pool>) {
     with_file(&**pool, &custom("v1"), "one").await;
     pool.create_snapshot(&of("v1", "s1")).await.unwrap();
-    pool.rename(&custom("v1"), &custom("v2").name).await.unwrap();
+    pool.rename(&custom("v1"), &custom("v2")).await.unwrap();
     assert!(pool.list_snapshots(&custom("v1")).await.unwrap().is_empty());
     assert_eq!(in_snapshot(pool, &of("v2", "s1")).await, "one");
     pool.delete(&custom("v2")).await.unwrap();
@@ -148,9 +148,9 @@ async fn snapshots_follow_their_volume(pool: &Arc<dyn Pool>) {
 async fn an_interrupted_renaming_is_finished(pool: &Arc<dyn Pool>) {
     with_file(&**pool, &custom("v1"), "one").await;
     pool.create_snapshot(&of("v1", "s1")).await.unwrap();
-    pool.rename(&custom("v1"), &custom("v2").name).await.unwrap();
-    assert_eq!(pool.rename(&custom("v1"), &custom("v2").name).await.unwrap_err().kind(), Kind::NotFound);
-    pool.rename(&custom("v2"), &custom("v1").name).await.unwrap();
+    pool.rename(&custom("v1"), &custom("v2")).await.unwrap();
+    assert_eq!(pool.rename(&custom("v1"), &custom("v2")).await.unwrap_err().kind(), Kind::NotFound);
+    pool.rename(&custom("v2"), &custom("v1")).await.unwrap();
     assert_eq!(in_snapshot(pool, &of("v1", "s1")).await, "one");
 }
 

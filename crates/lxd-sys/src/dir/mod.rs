@@ -139,6 +139,16 @@ impl Dir {
         open_beneath(self.fd.as_fd(), path.as_ref(), flags, mode, BENEATH)
     }
 
+    /// Opens something through links that stay below this directory; one that leads out is refused (`RESOLVE_BENEATH`).
+    /// For sources of disks that a tenant may arrange himself.
+    ///
+    /// # Errors
+    /// I/O errors; `CrossesDevices` for what leads out.
+    pub fn open_beneath(&self, path: impl AsRef<Path>, flags: OFlags) -> io::Result<OwnedFd> {
+        let how = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        open_beneath(self.fd.as_fd(), path.as_ref(), flags, 0, how)
+    }
+
     /// Opens a path as the *container* sees it: symbolic links are followed, but this directory is `/` for them
     /// (`RESOLVE_IN_ROOT`). For the files API, where `/etc/mtab` may be a link inside the container.
     ///

@@ -1,6 +1,6 @@
 //! `POST /1.0/instances/{name}/backups`.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write};
 use std::sync::Arc;
 
 use chrono::Utc;
@@ -16,7 +16,7 @@ use lxd_task::operation::Operation;
 use lxd_task::{OpHandle, OperationSpec};
 use lxd_types::compression::Compression;
 use lxd_types::names::{BackupName, InstanceName, SnapshotName};
-use lxd_types::{ConfigExt, Error, Kind, Result, snapshot_pattern};
+use lxd_types::{Error, Kind, Result, snapshot_pattern};
 
 use super::super::copy::{self, CopyOf};
 use super::super::{InstanceKey, backup_yaml, load, snapshots};
@@ -55,7 +55,8 @@ pub async fn create(
         }
         given => given.parse()?,
     };
-    let compression = compression(core, &post.compression_algorithm)?;
+    let (chosen, setting) = (&post.compression_algorithm, "backups.compression_algorithm");
+    let compression = crate::projects::compression(core, &key.project, setting, chosen).await?;
     let spec = OperationSpec::task("Backing up instance", key.project.as_str())
         .on("backups", format!("/1.0/backups/{own}"))
         .on("instances", key.url())
@@ -72,15 +73,6 @@ pub async fn create(
         core.tell(permit.caller(), event);
         Ok(())
     }))
-}
-
-/// The chosen compression, or that of the server.
-fn compression(core: &SharedCore, chosen: &str) -> Result<Compression> {
-    let config = core.server.config();
-    let configured = config.set("backups.compression_algorithm").unwrap_or("gzip");
-    let compression: Compression = if chosen.is_empty() { configured } else { chosen }.parse()?;
-    Encoder::new(compression, io::sink()).map_err(|error| Error::not_implemented(error.to_string()))?;
-    Ok(compression)
 }
 
 async fn run(

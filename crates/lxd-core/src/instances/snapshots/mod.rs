@@ -12,6 +12,7 @@ mod update;
 
 use std::sync::Arc;
 
+use lxd_auth::Permit;
 use lxd_db::{Tx, instances, snapshots, storage_volumes};
 use lxd_storage::{Pool, SnapshotRef, VolumeKind, VolumeRef};
 use lxd_types::names::SnapshotName;
@@ -30,6 +31,7 @@ pub use update::{put_fields, update};
 
 use super::{InstanceKey, Model, load};
 use crate::SharedCore;
+use crate::lifecycle::Lifecycle;
 
 /// Names a snapshot as a request does.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -75,6 +77,20 @@ pub(super) fn find(tx: &Tx<'_>, key: &SnapshotKey) -> Result<(Model, snapshots::
         ))
     })?;
     Ok((model, snapshot))
+}
+
+/// Tells that snapshots went with their instance.
+pub(super) fn tell_deleted(
+    core: &SharedCore,
+    permit: &Permit,
+    instance: &InstanceKey,
+    gone: &[snapshots::Snapshot],
+) {
+    for snapshot in gone {
+        let key = SnapshotKey { instance: instance.clone(), name: snapshot.name.clone() };
+        let event = Lifecycle::new("instance-snapshot-deleted", key.url()).in_project(&instance.project);
+        core.tell(permit.caller(), event);
+    }
 }
 
 /// The volume of an instance.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use lxd_api::instance::InstancePut;
 use lxd_auth::Permit;
-use lxd_db::{instances, snapshots};
+use lxd_db::{instances, profiles, snapshots};
+use lxd_instance::expand_config;
 use lxd_task::OperationSpec;
 use lxd_task::operation::Operation;
 use lxd_types::names::InstanceName;
@@ -16,7 +17,7 @@ use super::super::{InstanceKey, copy, put_view, start};
 use super::{SnapshotKey, enter, find, pool_of};
 use crate::journal::Log;
 use crate::lifecycle::Lifecycle;
-use crate::projects::{Change, allowed};
+use crate::projects::{Change, Newcomer, allowed, allowed_early};
 use crate::{SharedCore, Undo};
 
 /// Starts the restoring; the answer is its operation.
@@ -122,13 +123,22 @@ pub(crate) async fn finish(core: &SharedCore, key: &SnapshotKey) -> Result<()> {
     record(core, key).await
 }
 
-/// The transaction without its end: the first rule that is broken.
+/// The transaction without its end: the first rule that is broken, those of the project among them. The files are not
+/// touched then.
 async fn plan(core: &SharedCore, key: &SnapshotKey) -> Result<()> {
     let (wanted, registry, ids) = (key.clone(), core.device_registry(), core.host_ids.clone());
     core.db
         .read(move |tx| {
             let (model, snapshot) = find(tx, &wanted)?;
-            plan_update(tx, &registry, &ids, &model, fields(&put_view(&model), snapshot)).map(drop)
+            let plan = plan_update(tx, &registry, &ids, &model, fields(&put_view(&model), snapshot))?;
+            let of = profiles::of_instance(tx, model.row.id)?;
+            let restored = Newcomer {
+                name: model.row.name.clone(),
+                kind: model.kind(),
+                config: expand_config(of.iter().map(|one| &one.config), &plan.change.config),
+                devices: plan.devices,
+            };
+            allowed_early(tx, &model.row.project, Change::Instance(&model.key), restored)
         })
         .await
 }

@@ -17,6 +17,7 @@ fn context(devices_dir: PathBuf, idmap: IdMap) -> Context {
         network: None,
         shares_parent: false,
         starts: false,
+        disk_paths: None,
     }
 }
 
@@ -33,11 +34,11 @@ fn the_path_inside_is_relative_and_plain() {
 #[tokio::test]
 async fn a_missing_source_is_refused_when_required() {
     let device = disk(&[("path", "/mnt"), ("source", "/no/such")]);
-    let name: DeviceName = "d1".parse().unwrap();
-    let error = check_source("/no/such".into(), &device, &name).await.unwrap_err();
+    let context = context("/nowhere".into(), IdMap::default());
+    let error = check_source(&context, "/no/such".into(), &device).await.unwrap_err();
     assert_eq!(error.chain(), "Missing source path \"/no/such\" for disk \"d1\"");
     let device = disk(&[("path", "/mnt"), ("source", "/no/such"), ("required", "false")]);
-    assert!(check_source("/no/such".into(), &device, &name).await.is_ok());
+    assert!(check_source(&context, "/no/such".into(), &device).await.is_ok());
 }
 
 #[tokio::test]
@@ -71,4 +72,29 @@ async fn a_directory_is_mounted_and_released() {
     assert_eq!(std::fs::read_to_string(&entry.source).unwrap(), "text");
     release(&context).await.unwrap();
     assert!(source.join("f").exists());
+}
+
+#[tokio::test]
+async fn links_do_not_lead_out_of_the_allowed_directories() {
+    let temp = tempfile::tempdir().unwrap();
+    let (inside, outside) = (temp.path().join("inside"), temp.path().join("outside"));
+    std::fs::create_dir_all(inside.join("deep")).unwrap();
+    std::fs::create_dir(&outside).unwrap();
+    std::os::unix::fs::symlink(&outside, inside.join("absolute")).unwrap();
+    std::os::unix::fs::symlink("../outside", inside.join("relative")).unwrap();
+    std::os::unix::fs::symlink("deep", inside.join("harmless")).unwrap();
+    let context =
+        Context { disk_paths: Some(vec![inside.clone()]), ..context("/nowhere".into(), IdMap::default()) };
+    let device = disk(&[("path", "/mnt")]);
+    let check =
+        async |source: PathBuf| check_source(&context, source, &device).await.map_err(|error| error.chain());
+    for good in ["", "deep", "harmless"] {
+        assert_eq!(check(inside.join(good)).await, Ok(()), "{good}");
+    }
+    for bad in ["absolute", "relative", "absolute/x", "../outside", "deep/../../outside"] {
+        assert!(check(inside.join(bad)).await.is_err(), "{bad}");
+    }
+    assert!(check(outside).await.is_err());
+    let missing = check(inside.join("missing")).await.unwrap_err();
+    assert!(missing.starts_with("Missing source path"), "{missing}");
 }

@@ -3,7 +3,7 @@
 use http::Method;
 use lxd_api::storage_volume::{StorageVolume, StorageVolumePost, StorageVolumePut, StorageVolumesPost};
 use lxd_auth::Level;
-use lxd_core::storage_volumes::{self, CreateVolume, VolumeKey};
+use lxd_core::storage_volumes::{self, CreateVolume, Renamed, VolumeKey};
 use lxd_core::with_project;
 use lxd_types::{Error, Result};
 
@@ -118,17 +118,16 @@ async fn post(mut cx: Ctx) -> Result<Reply> {
     if post.migration {
         return Err(Error::not_implemented("Migration of storage volumes is not supported yet"));
     }
-    if !post.pool.is_empty() && post.pool != key.pool.as_str() {
-        let moved = storage_volumes::move_to_pool(&cx.core, &permit, key, &post.pool, &post.name).await?;
-        return Reply::operation(&moved);
-    }
-    let new = storage_volumes::rename(&cx.core, &permit, key, &post.name).await?;
+    let new = match storage_volumes::rename(&cx.core, &permit, key, &post).await? {
+        Renamed::Done(new) => new,
+        Renamed::Moving(operation) => return Reply::operation(&operation),
+    };
     let url = format!(
         "/1.0/storage-pools/{}/volumes/custom/{}",
         encode(new.pool.as_str()),
         encode(new.name.as_str())
     );
-    Reply::created(&with_project(&url, &cx.project))
+    Reply::created(&with_project(&url, &new.project))
 }
 
 async fn delete(cx: Ctx) -> Result<Reply> {
