@@ -1,18 +1,21 @@
-"""Adds a version of an image to a simplestreams tree: make_simplestreams.py TREE IMAGE.tar.gz VERSION
+"""Adds a version of an image to a simplestreams tree: make_simplestreams.py TREE IMAGE.tar.gz VERSION [ARCH]
 
 The image is repacked as lxd.tar.xz and root.tar.xz, and offered under the alias "tiny"; a disk of a virtual machine is
-offered beside it.
+offered beside it. Where xdelta3 is installed, what changed since the version before is offered as well.
 """
 
 import hashlib
 import io
 import json
 import os
+import shutil
+import subprocess
 import sys
 import tarfile
 
-tree, image, version = sys.argv[1:]
-folder = f"images/{version}"
+tree, image, version = sys.argv[1:4]
+arch = sys.argv[4] if len(sys.argv) > 4 else "amd64"
+folder = f"images/{version}-{arch}"
 os.makedirs(f"{tree}/{folder}", exist_ok=True)
 os.makedirs(f"{tree}/streams/v1", exist_ok=True)
 
@@ -55,9 +58,16 @@ if os.path.exists(path):
     with open(path) as file:
         products = json.load(file)
 product = products["products"].setdefault(
-    "tiny:1:amd64:default",
-    {"aliases": "tiny/1,tiny", "arch": "amd64", "os": "Tiny", "release": "1", "variant": "default", "versions": {}},
+    f"tiny:1:{arch}:default",
+    {"aliases": "tiny/1,tiny", "arch": arch, "os": "Tiny", "release": "1", "variant": "default", "versions": {}},
 )
+if product["versions"] and shutil.which("xdelta3"):
+    base = max(product["versions"])
+    for name in ("root.tar.xz", "disk.qcow2"):
+        older = f"{tree}/{product['versions'][base]['items'][name]['path']}"
+        made = subprocess.run(["xdelta3", "-e", "-c", "-s", older, f"{tree}/{folder}/{name}"], check=True, stdout=-1)
+        delta = dict(put(f"{name}.{base}.vcdiff", made.stdout), ftype=f"{items[name]['ftype']}.vcdiff", delta_base=base)
+        items[f"{name}.{base}.vcdiff"] = delta
 product["versions"][version] = {"items": items}
 with open(path, "w") as file:
     json.dump(products, file)

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::io::IsTerminal;
 
 use anyhow::{Result, anyhow, bail};
-use lxd_client::{Address, Client, Identity, TlsSettings};
+use lxd_api::server::Server;
+use lxd_client::simplestreams::Streams;
+use lxd_client::{Address, Client, Egress, Identity, TlsSettings};
 use tokio::task::AbortHandle;
 
 use crate::cli::Matches;
@@ -186,6 +188,39 @@ impl Cx {
         let authority = Some(conf.dir.join("client.ca")).filter(|path| path.exists());
         let identity = Identity::load(&conf.dir)?;
         Ok(TlsSettings { pinned, identity, authority, accept_any: false })
+    }
+
+    /// The way to a server that speaks no LXD.
+    pub fn egress(&self, name: &str) -> Egress {
+        let pinned = std::fs::read_to_string(self.conf().server_certificate(name)).ok();
+        let pinned = pinned.and_then(|pem| lxd_client::pem_to_der(&pem).ok());
+        Egress { pinned, ..Egress::from_env() }
+    }
+
+    /// What a simplestreams server offers.
+    ///
+    /// # Errors
+    /// The server is away or is none.
+    pub async fn streams(&self, name: &str) -> Result<Streams> {
+        let remote = self.remote(name)?;
+        Ok(Streams::fetch(&remote.addr, None, &self.egress(name)).await?)
+    }
+
+    /// The URL under which other servers reach a remote, and its certificate (PEM).
+    ///
+    /// # Errors
+    /// It does not listen on the network.
+    pub async fn reachable(&self, name: &str) -> Result<(String, String)> {
+        let remote = self.remote(name)?;
+        if let Address::Https { .. } = Address::parse(&remote.addr)? {
+            let pinned = std::fs::read_to_string(self.conf().server_certificate(name));
+            return Ok((remote.addr, pinned.unwrap_or_default()));
+        }
+        let server: Server = self.client(name)?.get("/1.0").await?;
+        let environment = server.environment;
+        let address = environment.addresses.first();
+        let address = address.ok_or_else(|| anyhow!("The server {name:?} isn't listening on the network"))?;
+        Ok((format!("https://{address}"), environment.certificate))
     }
 
     /// True when progress may be drawn: standard output is a terminal and `--quiet` was not given.

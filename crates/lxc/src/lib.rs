@@ -108,6 +108,13 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     if let Some(Exit(code)) = error.downcast_ref() {
         return ExitCode::from(*code);
     }
-    eprintln!("Error: {error:#}");
+    let text = format!("{error:#}");
+    eprintln!("Error: {text}");
+    if text.contains(lxd_client::CHANGED) {
+        eprintln!(
+            "Somebody may be in between. If the server got a new certificate on purpose, compare the fingerprint with"
+        );
+        eprintln!("that of \"lxc info\" on the server, then remove the remote and add it again.");
+    }
     ExitCode::FAILURE
 }

@@ -1,6 +1,7 @@
 //! Files as bodies of requests.
 
 use std::path::Path;
+use std::time::Instant;
 
 use anyhow::Result;
 use bytes::{Bytes, BytesMut};
@@ -47,20 +48,44 @@ impl Source {
         cx: &Cx,
         label: &str,
     ) -> impl Stream<Item = std::io::Result<Bytes>> + Send + 'static + use<> {
-        let label = label.to_owned();
-        let show = cx.shows_progress() && self.length > 0;
-        let (length, mut sent, mut shown) = (self.length, 0u64, u64::MAX);
+        let mut meter = Meter::new(cx, label, self.length);
         let inner = concat(vec![Piece::File(self)]);
         futures_util::StreamExt::inspect(inner, move |item| {
-            let Ok(piece) = item else { return };
-            sent += piece.len() as u64;
-            let percent = sent * 100 / length.max(1);
-            if show && percent != shown {
-                shown = percent;
-                let end = if sent >= length { "\r\x1b[K" } else { "" };
-                crate::output::print(&format!("\r{label}: {percent}%{end}"));
+            if let Ok(piece) = item {
+                meter.pass(piece.len());
             }
         })
+    }
+}
+
+/// Shows on a terminal how much of a file went by, and how fast.
+pub struct Meter {
+    label: String,
+    shows: bool,
+    length: u64,
+    passed: u64,
+    begun: Instant,
+    percent: u64,
+}
+
+impl Meter {
+    /// A meter for `length` bytes (0: unknown, nothing is shown).
+    pub fn new(cx: &Cx, label: &str, length: u64) -> Self {
+        let shows = cx.shows_progress() && length > 0;
+        Self { label: label.to_owned(), shows, length, passed: 0, begun: Instant::now(), percent: u64::MAX }
+    }
+
+    /// Counts bytes.
+    pub fn pass(&mut self, bytes: usize) {
+        self.passed += bytes as u64;
+        let percent = self.passed * 100 / self.length.max(1);
+        if !self.shows || percent == self.percent {
+            return;
+        }
+        self.percent = percent;
+        let rate = self.passed as f64 / self.begun.elapsed().as_secs_f64().max(1e-6) / 1e6;
+        let end = if self.passed >= self.length { "\r\x1b[K" } else { "" };
+        crate::output::print(&format!("\r{}: {percent}% ({rate:.2}MB/s){end}", self.label));
     }
 }
 

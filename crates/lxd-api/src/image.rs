@@ -114,6 +114,11 @@ pub struct ImageExportPost {
     pub secret: String,
     /// Target server URL.
     pub target: String,
+    /// Project on the target server.
+    pub project: String,
+    /// List of profiles to use on the target server.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub profiles: Vec<String>,
 }
 
 /// `ImageMetadata` represents LXD image metadata (used in image tarball).

@@ -18,7 +18,7 @@ use crate::address::Address;
 use crate::connect::{self, Link};
 use crate::request::{Body, Call, Reply};
 use crate::tls::TlsSettings;
-use crate::{Error, Operation, Result};
+use crate::{Egress, Error, Operation, Reach, Result};
 
 /// A server, with the project and cluster member that requests name. Cheap to clone.
 #[derive(Clone)]
@@ -31,6 +31,7 @@ pub struct Client {
 struct Shared {
     address: Address,
     tls: Option<TlsSettings>,
+    egress: Egress,
     /// A connection that waits for the next request.
     idle: Mutex<Option<SendRequest<Body>>>,
 }
@@ -43,8 +44,13 @@ impl Client {
 
     /// A server at an address; HTTPS needs TLS settings.
     pub fn new(address: Address, tls: Option<TlsSettings>) -> Self {
+        Self::through(Egress::from_env(), address, tls)
+    }
+
+    /// As [`Client::new`], on another way out than that of the environment.
+    pub fn through(egress: Egress, address: Address, tls: Option<TlsSettings>) -> Self {
         Self {
-            shared: Arc::new(Shared { address, tls, idle: Mutex::new(None) }),
+            shared: Arc::new(Shared { address, tls, egress, idle: Mutex::new(None) }),
             project: None,
             target: None,
         }
@@ -260,7 +266,7 @@ impl Client {
         let response = sender.send_request(request).await?;
         *self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
         let (parts, body) = response.into_parts();
-        Ok(Reply { status: parts.status.as_u16(), headers: parts.headers, body })
+        Ok(Reply { status: parts.status.as_u16(), headers: parts.headers, body, next: Reach::Outside })
     }
 
     async fn connect(&self) -> Result<SendRequest<Body>> {
@@ -279,7 +285,7 @@ impl Client {
 
     /// A fresh connection without HTTP on it.
     pub(crate) async fn link(&self) -> Result<Link> {
-        connect::open(&self.shared.address, self.shared.tls.as_ref()).await
+        connect::open(&self.shared.address, self.shared.tls.as_ref(), &self.shared.egress).await
     }
 
     /// The path with `project` and `target` in its query.

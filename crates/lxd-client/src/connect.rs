@@ -9,7 +9,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
 use crate::tls::TlsSettings;
-use crate::{Address, Error, Result, proxy};
+use crate::{Address, Egress, Error, Result};
 
 /// A connected stream.
 pub(crate) enum Link {
@@ -19,7 +19,7 @@ pub(crate) enum Link {
 }
 
 /// Opens a stream; error texts name the URL that was asked for, as Go's client does.
-pub(crate) async fn open(address: &Address, tls: Option<&TlsSettings>) -> Result<Link> {
+pub(crate) async fn open(address: &Address, tls: Option<&TlsSettings>, egress: &Egress) -> Result<Link> {
     match address {
         Address::Unix(path) => {
             let stream = UnixStream::connect(path).await.map_err(|error| {
@@ -32,10 +32,11 @@ pub(crate) async fn open(address: &Address, tls: Option<&TlsSettings>) -> Result
             Ok(Link::Unix(stream))
         }
         Address::Https { host, port } => {
-            let named = |error: Error| {
-                Error::Connect(format!("Get \"https://{}/1.0\": {error}", address.authority()))
+            let named = |error: Error| match error {
+                Error::Refused(_) => error,
+                other => Error::Connect(format!("Get \"https://{}/1.0\": {other}", address.authority())),
             };
-            let tcp = proxy::connect(host, *port).await.map_err(named)?;
+            let tcp = egress.proxies.connect_tls(host, *port, egress.reach).await.map_err(named)?;
             let _ = tcp.set_nodelay(true);
             let tls = tls.ok_or_else(|| Error::Local("No TLS settings for an HTTPS server".into()))?;
             Ok(Link::Tls(Box::new(tls.handshake(host, tcp).await.map_err(named)?)))

@@ -27,6 +27,9 @@ pub enum Error {
     /// No connection could be made; the whole text.
     #[error("{0}")]
     Connect(String),
+    /// An address that may not be dialled.
+    #[error("{0}")]
+    Refused(String),
     /// The connection broke, or the answer is not what a server sends.
     #[error("{0}")]
     Protocol(String),
@@ -57,6 +60,7 @@ impl Error {
 impl Classify for Error {
     fn kind(&self) -> Kind {
         match self.status() {
+            _ if matches!(self, Self::Refused(_)) => Kind::Forbidden,
             Some(400) => Kind::BadRequest,
             Some(401) => Kind::Unauthorized,
             Some(403) => Kind::Forbidden,

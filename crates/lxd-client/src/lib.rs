@@ -14,6 +14,7 @@
 mod address;
 mod client;
 mod connect;
+mod egress;
 mod error;
 mod events;
 mod identity;
@@ -27,11 +28,12 @@ mod websocket;
 
 pub use address::{Address, default_socket, unix_socket};
 pub use client::{Client, encode};
+pub use egress::{Egress, Reach};
 pub use error::{Error, Result};
 pub use events::Events;
 pub use identity::{Identity, fingerprint, pem_to_der};
 pub use operation::{Operation, operation_id};
 pub use proxy::Proxies;
 pub use request::{Body, Call, Reply};
-pub use tls::{TlsSettings, fetch_certificate};
+pub use tls::{CHANGED, TlsSettings, fetch_certificate};
 pub use websocket::{Message, Receiver, Sender, WebSocket};

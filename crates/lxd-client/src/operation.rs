@@ -57,8 +57,17 @@ impl Operation {
     /// # Errors
     /// [`Error::Operation`] when it failed or was cancelled; connection errors.
     pub async fn wait(&mut self) -> Result<&lxd_api::operation::Operation> {
+        self.wait_with(None).await
+    }
+
+    /// As [`Operation::wait`]; the secret lets a client wait that the server does not trust.
+    ///
+    /// # Errors
+    /// As [`Operation::wait`].
+    pub async fn wait_with(&mut self, secret: Option<&str>) -> Result<&lxd_api::operation::Operation> {
         while !self.state.status_code.is_final() && !self.done {
-            let path = format!("{}/wait?timeout=-1", self.path());
+            let secret = secret.map(|secret| format!("secret={}&", crate::client::encode(secret)));
+            let path = format!("{}/wait?{}timeout=-1", self.path(), secret.unwrap_or_default());
             self.state = self.client.get(&path).await?;
         }
         self.outcome()

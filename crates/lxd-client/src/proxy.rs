@@ -8,8 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::address::split_authority;
-use crate::connect::reason;
-use crate::{Error, Result};
+use crate::{Error, Reach, Result};
 
 /// Longest head of a proxy's answer.
 const MAX_HEAD: usize = 16 * 1024;
@@ -42,22 +41,29 @@ impl Proxies {
     }
 
     /// Connects to `host:port` for TLS.
-    pub(crate) async fn connect_tls(&self, host: &str, port: u16) -> Result<TcpStream> {
-        match self.https.as_str() {
-            "" => direct(host, port).await,
-            _ if bypasses(host, &self.ignore) => direct(host, port).await,
-            proxy => tunnel(proxy, host, port).await,
+    pub(crate) async fn connect_tls(&self, host: &str, port: u16, reach: Reach) -> Result<TcpStream> {
+        if self.https.is_empty() || bypasses(host, &self.ignore) {
+            return reach.dial(host, port).await;
         }
+        reach.check_name(host)?;
+        tunnel(&self.https, host, port).await
     }
 
     /// Connects for a request without TLS: to the host itself, or to the proxy, which then wants the whole URL in the
     /// request, and perhaps a login.
-    pub(crate) async fn connect_plain(&self, host: &str, port: u16) -> Result<(TcpStream, Option<Relay>)> {
+    pub(crate) async fn connect_plain(
+        &self,
+        host: &str,
+        port: u16,
+        reach: Reach,
+    ) -> Result<(TcpStream, Option<Relay>)> {
         if self.http.is_empty() || bypasses(host, &self.ignore) {
-            return Ok((direct(host, port).await?, None));
+            return Ok((reach.dial(host, port).await?, None));
         }
+        reach.check_name(host)?;
         let proxy = Address::parse(&self.http)?;
-        Ok((direct(&proxy.host, proxy.port).await?, Some(Relay { authorization: proxy.authorization })))
+        let stream = Reach::Anywhere.dial(&proxy.host, proxy.port).await?;
+        Ok((stream, Some(Relay { authorization: proxy.authorization })))
     }
 }
 
@@ -87,21 +93,6 @@ impl Address {
         let authorization = login.map(|login| format!("Basic {}", STANDARD.encode(login)));
         Ok(Self { host, port: port.unwrap_or(80), authorization })
     }
-}
-
-/// Connects to `host:port` for TLS, as the environment says.
-pub(crate) async fn connect(host: &str, port: u16) -> Result<TcpStream> {
-    Proxies::from_env().connect_tls(host, port).await
-}
-
-async fn direct(host: &str, port: u16) -> Result<TcpStream> {
-    TcpStream::connect((host, port)).await.map_err(|error| {
-        if error.to_string().contains("failed to lookup address") {
-            return Error::Connect(format!("lookup {host}: no such host"));
-        }
-        let at = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-        Error::Connect(format!("dial tcp {at}: connect: {}", reason(&error)))
-    })
 }
 
 /// True for loopback and for hosts that `no_proxy` lists (names, domains, addresses, CIDR ranges, `*`).
@@ -140,7 +131,7 @@ fn in_range(address: IpAddr, net: &str, bits: &str) -> Option<bool> {
 /// Asks an HTTP proxy for a tunnel (`CONNECT`).
 async fn tunnel(proxy: &str, host: &str, port: u16) -> Result<TcpStream> {
     let proxy = Address::parse(proxy)?;
-    let mut stream = direct(&proxy.host, proxy.port).await?;
+    let mut stream = Reach::Anywhere.dial(&proxy.host, proxy.port).await?;
 
     let target = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     let mut head = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n");

@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use serde::Serialize;
 
-use crate::{Error, Result};
+use crate::{Error, Reach, Result};
 
 /// Error of a streamed body.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -88,6 +88,8 @@ pub struct Reply {
     /// Headers.
     pub headers: HeaderMap,
     pub(crate) body: Incoming,
+    /// Where a URL in this answer may lead.
+    pub next: Reach,
 }
 
 impl Reply {

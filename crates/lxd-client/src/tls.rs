@@ -14,11 +14,14 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::{Error, Identity, Result, proxy};
+use crate::{Egress, Error, Identity, Result};
 
 /// Bundles of the system's certificate authorities; the first that exists is read.
 const CA_BUNDLES: &[&str] =
     &["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+
+/// Part of the text of an error: the server has another certificate than the pinned one.
+pub const CHANGED: &str = "the server's certificate is another one than the one that was accepted";
 
 /// How to trust a server and who we are.
 #[derive(Clone, Debug, Default)]
@@ -95,7 +98,8 @@ impl TlsSettings {
 /// No connection, or no TLS server.
 pub async fn fetch_certificate(host: &str, port: u16) -> Result<Vec<u8>> {
     let settings = TlsSettings { accept_any: true, ..TlsSettings::default() };
-    let tcp = proxy::connect(host, port).await?;
+    let egress = Egress::from_env();
+    let tcp = egress.proxies.connect_tls(host, port, egress.reach).await?;
     let stream = settings.handshake(host, tcp).await?;
     let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
     chain
@@ -114,6 +118,7 @@ fn tls_error(error: &std::io::Error) -> Error {
         Some(rustls::Error::InvalidMessage(_)) => {
             "tls: first record does not look like a TLS handshake".to_owned()
         }
+        Some(rustls::Error::General(why)) => why.clone(),
         Some(other) => format!("tls: {other}"),
         None => crate::connect::reason(error),
     };
@@ -146,7 +151,10 @@ impl ServerCertVerifier for Verifier {
             Some(roots) => {
                 roots.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
             }
-            None => Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)),
+            None => Err(rustls::Error::General(format!(
+                "x509: {CHANGED}, its fingerprint is now {}",
+                crate::fingerprint(end_entity)
+            ))),
         }
     }
 

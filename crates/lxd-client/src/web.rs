@@ -1,23 +1,22 @@
 //! Plain web requests: image files on servers that speak no LXD (manual 3.3.3, "File on a remote web server").
 
-use std::time::Duration;
-
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::Request;
 use hyper::client::conn::http1;
-use hyper::header::{HOST, HeaderMap, LOCATION, PROXY_AUTHORIZATION};
+use hyper::header::{AUTHORIZATION, HOST, HeaderMap, LOCATION, PROXY_AUTHORIZATION};
 use hyper_util::rt::TokioIo;
 
 use crate::address::split_authority;
 use crate::connect::{Link, reason};
-use crate::{Error, Proxies, Reply, Result, TlsSettings};
+use crate::egress::is_local;
+use crate::proxy::Relay;
+use crate::{Body, Egress, Error, Reach, Reply, Result, TlsSettings};
 
 /// Redirects that are followed, as Go's client does.
 const REDIRECTS: usize = 10;
-
-/// How long a server may take to connect and to send its headers.
-const ANSWER: Duration = Duration::from_secs(60);
 
 /// The parts of a URL.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -27,6 +26,8 @@ struct Url {
     host: String,
     port: u16,
     path: String,
+    /// `LOGIN:PASSWORD` that stood before the host.
+    login: Option<String>,
 }
 
 impl Url {
@@ -43,10 +44,17 @@ impl Url {
         let rest = rest.split('#').next().unwrap_or(rest);
         let at = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(at);
+        let (login, authority) = authority.rsplit_once('@').map_or((None, authority), |(l, a)| (Some(l), a));
         let (host, port) = split_authority(authority).ok_or_else(bad)?;
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
         let port = port.unwrap_or(if tls { 443 } else { 80 });
-        Ok(Self { tls, authority: authority.to_owned(), host, port, path })
+        let login = login.map(str::to_owned);
+        Ok(Self { tls, authority: authority.to_owned(), host, port, path, login })
+    }
+
+    /// Without the login, for messages.
+    fn shown(&self) -> String {
+        format!("{}://{}{}", if self.tls { "https" } else { "http" }, self.authority, self.path)
     }
 
     /// The URL that a `Location` header names.
@@ -65,34 +73,60 @@ impl Url {
     }
 }
 
-/// Sends a request without a body (`GET`, `HEAD`) and follows redirects; the answer is that of the last server.
+/// Sends a request without a body (`GET`, `HEAD`) and follows redirects; the answer is that of the last server. A server
+/// elsewhere cannot lead to addresses of this machine.
 ///
 /// # Errors
-/// No http(s) URL, no connection, too many redirects.
-pub async fn fetch(method: &str, url: &str, headers: &HeaderMap, proxies: &Proxies) -> Result<Reply> {
+/// No http(s) URL, no connection, an address that may not be dialled, too many redirects.
+pub async fn fetch(method: &str, url: &str, headers: &HeaderMap, egress: &Egress) -> Result<Reply> {
     let mut url_parts = Url::parse(url)?;
+    let mut egress = egress.clone();
+    let shown = url_parts.shown();
     for _ in 0..=REDIRECTS {
-        let answer = tokio::time::timeout(ANSWER, once(method, &url_parts, headers, proxies)).await;
+        let answer = tokio::time::timeout(egress.patience, once(method, &url_parts, headers, &egress)).await;
         let reply =
-            answer.map_err(|_| Error::Connect(format!("{method} {url:?}: timeout awaiting headers")))??;
+            answer.map_err(|_| Error::Connect(format!("{method} {shown:?}: timeout awaiting headers")))??;
         let location = reply.headers.get(LOCATION).and_then(|value| value.to_str().ok());
         match (reply.status, location) {
-            (301 | 302 | 303 | 307 | 308, Some(location)) => url_parts = url_parts.join(location)?,
+            (301 | 302 | 303 | 307 | 308, Some(location)) => {
+                url_parts = url_parts.join(location)?;
+                egress.reach = reply.next;
+            }
             _ => return Ok(reply),
         }
     }
-    Err(Error::Protocol(format!("{method} {url:?}: stopped after {REDIRECTS} redirects")))
+    Err(Error::Protocol(format!("{method} {shown:?}: stopped after {REDIRECTS} redirects")))
 }
 
-async fn once(method: &str, url: &Url, headers: &HeaderMap, proxies: &Proxies) -> Result<Reply> {
-    let (link, relay) = if url.tls {
-        let tcp = proxies.connect_tls(&url.host, url.port).await?;
-        let _ = tcp.set_nodelay(true);
-        (Link::Tls(Box::new(TlsSettings::default().handshake(&url.host, tcp).await?)), None)
+/// Begins to fetch a file.
+///
+/// # Errors
+/// As [`fetch`]; the server has no such file.
+pub async fn get(url: &str, egress: &Egress) -> Result<Reply> {
+    let reply = fetch("GET", url, &HeaderMap::new(), egress).await?;
+    match reply.status {
+        200 => Ok(reply),
+        status => Err(Error::Protocol(format!("Unable to fetch {url:?}: HTTP status {status}"))),
+    }
+}
+
+async fn once(method: &str, url: &Url, headers: &HeaderMap, egress: &Egress) -> Result<Reply> {
+    let (proxies, reach) = (&egress.proxies, egress.reach);
+    let (tcp, relay) = if url.tls {
+        (proxies.connect_tls(&url.host, url.port, reach).await?, None)
     } else {
-        let (tcp, relay) = proxies.connect_plain(&url.host, url.port).await?;
-        let _ = tcp.set_nodelay(true);
-        (Link::Tcp(tcp), relay)
+        proxies.connect_plain(&url.host, url.port, reach).await?
+    };
+    let _ = tcp.set_nodelay(true);
+    let local = tcp.peer_addr().is_ok_and(|peer| is_local(peer.ip()))
+        && url.host.parse().map_or(url.host == "localhost", is_local);
+    let next = if local { reach } else { Reach::Outside };
+    let link = match url.tls {
+        true => {
+            let tls = TlsSettings { pinned: egress.pinned.clone(), ..TlsSettings::default() };
+            Link::Tls(Box::new(tls.handshake(&url.host, tcp).await?))
+        }
+        false => Link::Tcp(tcp),
     };
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(512 * 1024)
@@ -105,11 +139,23 @@ async fn once(method: &str, url: &Url, headers: &HeaderMap, proxies: &Proxies) -
             tracing::debug!(%error, "a web connection ended");
         }
     });
+    let response = sender
+        .send_request(request(method, url, headers, relay)?)
+        .await
+        .map_err(|error| Error::protocol(text(&error)))?;
+    let (parts, body) = response.into_parts();
+    Ok(Reply { status: parts.status.as_u16(), headers: parts.headers, body, next })
+}
+
+fn request(method: &str, url: &Url, headers: &HeaderMap, relay: Option<Relay>) -> Result<Request<Body>> {
     let target = match relay {
         Some(_) => format!("http://{}{}", url.authority, url.path),
         None => url.path.clone(),
     };
     let mut request = Request::builder().method(method).uri(target).header(HOST, &url.authority);
+    if let Some(login) = &url.login {
+        request = request.header(AUTHORIZATION, format!("Basic {}", STANDARD.encode(login)));
+    }
     if let Some(authorization) = relay.and_then(|relay| relay.authorization) {
         request = request.header(PROXY_AUTHORIZATION, authorization);
     }
@@ -117,10 +163,7 @@ async fn once(method: &str, url: &Url, headers: &HeaderMap, proxies: &Proxies) -
         request = request.header(name, value);
     }
     let body = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();
-    let request = request.body(body).map_err(Error::protocol)?;
-    let response = sender.send_request(request).await.map_err(|error| Error::protocol(text(&error)))?;
-    let (parts, body) = response.into_parts();
-    Ok(Reply { status: parts.status.as_u16(), headers: parts.headers, body })
+    request.body(body).map_err(Error::protocol)
 }
 
 fn text(error: &hyper::Error) -> String {
@@ -132,6 +175,7 @@ fn text(error: &hyper::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Proxies;
 
     #[test]
     fn urls_are_split() {
@@ -163,7 +207,7 @@ mod tests {
             }
         });
         let url = format!("http://127.0.0.1:{port}/first");
-        let reply = fetch("GET", &url, &HeaderMap::new(), &Proxies::default()).await.unwrap();
+        let reply = fetch("GET", &url, &HeaderMap::new(), &Egress::default()).await.unwrap();
         assert_eq!((reply.status, reply.header("x-a")), (200, "b"));
         assert_eq!(&reply.bytes().await.unwrap()[..], b"ok");
         server.await.unwrap();
@@ -182,8 +226,9 @@ mod tests {
             String::from_utf8_lossy(&request[..length]).to_lowercase()
         });
         let proxies = Proxies { http: format!("http://me:x@127.0.0.1:{port}"), ..Proxies::default() };
+        let egress = Egress { proxies, ..Egress::default() };
         let url = "http://images.example/a?b=c";
-        let reply = fetch("GET", url, &HeaderMap::new(), &proxies).await.unwrap();
+        let reply = fetch("GET", url, &HeaderMap::new(), &egress).await.unwrap();
         assert_eq!(&reply.bytes().await.unwrap()[..], b"ok");
         let request = server.await.unwrap();
         assert!(request.starts_with("get http://images.example/a?b=c http/1.1\r\n"), "{request}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::Utc;
 use lxd_db::{nodes, warnings};
 use lxd_task::background::{Nudge, Task, spawn};
-use lxd_types::Result;
+use lxd_types::{Error, Result};
 
 use crate::Core;
 use crate::instances::snapshots::{expire, schedule};
@@ -60,6 +60,20 @@ pub fn start(core: &Arc<Core>) {
         spawn(core.clone(), task, now, core.background.clone(), core.end.clone());
     }
     tokio::spawn(volume_snapshots(core.clone()));
+}
+
+/// Runs a task that looks at the clock, as if it were so much later; for the tests.
+///
+/// # Errors
+/// The daemon was not started for tests, or there is no such task.
+pub async fn run_ahead(core: &Arc<Core>, name: &str, ahead: Duration) -> Result<()> {
+    core.faults.require()?;
+    match name {
+        "newer-images" => crate::images::update_all_ahead(core.clone(), ahead).await,
+        "unused-images" => crate::images::expire_cached_ahead(core.clone(), ahead).await,
+        _ => return Err(Error::not_found(format!("No task {name:?}"))),
+    }
+    Ok(())
 }
 
 /// Makes the scheduled snapshots of volumes: those of the start, then at the beginning of every minute.

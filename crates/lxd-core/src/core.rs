@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::faults::Faults;
-use crate::images::{Downloads, Updates};
+use crate::images::{Downloads, Known, Updates};
 use crate::instances::guest::GuestEvents;
 use crate::instances::snapshots::schedule::Seen;
 use crate::instances::{FileSessions, HostIds, Idmapped, ListCache, Runtime};
@@ -45,6 +45,9 @@ pub struct Options {
     /// Group that owns the unix socket.
     pub group: Option<String>,
 }
+
+/// URL of a simplestreams server, whether only addresses of other machines may be dialled, and its certificate.
+type StreamsKey = (String, bool, Option<Vec<u8>>);
 
 /// State of the server and the handles to everything that it drives.
 pub struct Core {
@@ -126,8 +129,8 @@ pub struct Core {
     pub downloads: Downloads,
     /// When the images of each project were looked at for newer ones.
     pub image_updates: Updates,
-    /// What simplestreams servers said last, and when. Held while one is asked.
-    pub streams: tokio::sync::Mutex<HashMap<String, (Instant, Arc<Streams>)>>,
+    /// What simplestreams servers said last, and when.
+    pub streams: Known<StreamsKey, (Instant, Arc<Streams>)>,
     me: Weak<Core>,
     /// Held for a look-up or an insertion, never across an await.
     lanes: Mutex<HashMap<String, Lane>>,
@@ -174,7 +177,7 @@ impl Core {
             image_store,
             downloads: Downloads::default(),
             image_updates: Updates::default(),
-            streams: tokio::sync::Mutex::default(),
+            streams: Known::default(),
             journal,
             left_to_undo: tokio::sync::Mutex::new(left_to_undo),
             faults: faults.clone(),

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use lxd_host::{Cmd, CmdError, Detached, Output, Runner};
@@ -49,15 +50,28 @@ impl Faults {
     /// # Errors
     /// The daemon was not started for tests.
     pub fn arm(&self, fault: Option<Fault>, at: u64) -> Result<u64> {
-        if !self.enabled {
-            return Err(Error::forbidden(
-                "Faults are only for daemons that were started with LXD_TEST_FAULTS=1",
-            ));
-        }
+        self.require()?;
         let mut armed = self.armed.lock().expect("no panic happens while the lock is held");
         let seen = armed.seen;
         *armed = Armed { fault, at, seen: 0 };
         Ok(seen)
+    }
+
+    /// Refuses what is only for tests.
+    ///
+    /// # Errors
+    /// The daemon was not started for tests.
+    pub fn require(&self) -> Result<()> {
+        if self.enabled {
+            return Ok(());
+        }
+        Err(Error::forbidden("Faults are only for daemons that were started with LXD_TEST_FAULTS=1"))
+    }
+
+    /// How long is waited for others: as usual, or as the tests wait (`LXD_TEST_PATIENCE`, seconds).
+    pub fn patience(&self, usual: Duration) -> Duration {
+        let given = std::env::var("LXD_TEST_PATIENCE").ok().filter(|_| self.enabled);
+        given.and_then(|text| text.parse().ok()).map_or(usual, Duration::from_secs)
     }
 
     /// A runner with a point before and after each command; the same one when there are no faults.

@@ -4,7 +4,7 @@
 //! `PUT /1.0/instances/{name}/state` is `lxd-server/src/api/instances/state.rs`, which calls
 //! `lxd-core/src/instances/state.rs`, which uses `lxd-db/src/instances.rs`.
 
-mod background;
+pub mod background;
 pub mod certificates;
 mod core;
 pub mod debug;
@@ -27,6 +27,7 @@ mod start;
 pub mod storage_pools;
 pub mod storage_volumes;
 mod switches;
+pub mod transfer;
 pub mod turns;
 pub mod undo;
 pub mod warnings;

@@ -67,6 +67,14 @@ pub fn of_image(tx: &Tx<'_>, image_id: i64) -> Result<Vec<Alias>> {
     tx.all(select!("WHERE a.image_id = ?1 ORDER BY a.id"), [image_id], from_row)
 }
 
+/// The aliases of all images of all projects, in the order of their making.
+///
+/// # Errors
+/// A failure of the database.
+pub fn all(tx: &Tx<'_>) -> Result<Vec<Alias>> {
+    tx.all(select!("ORDER BY a.id"), [], from_row)
+}
+
 /// The alias of that name, if there is one.
 ///
 /// # Errors

@@ -120,10 +120,49 @@ pub fn list(tx: &Tx<'_>, project_id: Option<i64>, public_only: bool) -> Result<V
         }
         Ok(())
     })?;
-    for image in &mut images {
-        complete_lists(tx, image)?;
-    }
+    complete_all(tx, &mut images, &places)?;
     Ok(images)
+}
+
+/// Profiles, aliases and sources of many images: one query for each, however many images there are.
+fn complete_all(tx: &Tx<'_>, images: &mut [Image], places: &HashMap<i64, usize>) -> Result<()> {
+    tx.each(
+        "SELECT i.image_id, p.name FROM images_profiles AS i JOIN profiles AS p ON p.id = i.profile_id
+         ORDER BY p.name",
+        [],
+        |row| {
+            if let Some(at) = places.get(&row.get(0)?) {
+                images[*at].profiles.push(row.get(1)?);
+            }
+            Ok(())
+        },
+    )?;
+    for alias in image_aliases::all(tx)? {
+        if let Some(at) = places.get(&alias.image_id) {
+            images[*at].aliases.push(alias);
+        }
+    }
+    // The first of an image comes last here, and stays.
+    tx.each(
+        "SELECT image_id, server, protocol, certificate, alias FROM images_source ORDER BY id DESC",
+        [],
+        |row| {
+            if let Some(at) = places.get(&row.get(0)?) {
+                images[*at].source = Some(source(row, 1)?);
+            }
+            Ok(())
+        },
+    )
+}
+
+/// A source in the columns from `at` on.
+fn source(row: &Row<'_>, at: usize) -> rusqlite::Result<Source> {
+    Ok(Source {
+        server: row.get(at)?,
+        protocol: row.get(at + 1)?,
+        certificate: row.get(at + 2)?,
+        alias: row.get(at + 3)?,
+    })
 }
 
 /// The fingerprints of a project's images, all or only the public ones, in the order of their coming.
@@ -192,14 +231,7 @@ fn complete_lists(tx: &Tx<'_>, image: &mut Image) -> Result<()> {
     image.source = tx.first(
         "SELECT server, protocol, certificate, alias FROM images_source WHERE image_id = ?1 ORDER BY id",
         [image.id],
-        |row| {
-            Ok(Source {
-                server: row.get(0)?,
-                protocol: row.get(1)?,
-                certificate: row.get(2)?,
-                alias: row.get(3)?,
-            })
-        },
+        |row| source(row, 0),
     )?;
     Ok(())
 }

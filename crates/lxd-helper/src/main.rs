@@ -4,6 +4,7 @@
 //! running container. The first argument names the job; all but `hook` read it as a frame from the socket that is
 //! standard input and answer with frames there (`lxd_types::helper`).
 
+mod delta;
 mod exec;
 mod file;
 mod forkstart;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         Some("forkstart") => link::serve(forkstart::run),
         Some("exec") => link::serve(exec::run),
         Some("mount") => with_daemon(|| link::serve(mount::run)),
+        Some("delta") => with_daemon(|| link::serve(delta::run)),
         Some("unpack") => with_daemon(|| link::serve(unpack::run)),
         Some("file") => with_daemon(|| link::serve(file::run)),
         Some("proxy") => link::serve(proxy::run),

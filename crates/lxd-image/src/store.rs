@@ -103,6 +103,16 @@ impl Store {
         Ok(())
     }
 
+    /// A file without a name, for what is needed only meanwhile. Blocks.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn scratch(&self) -> Result<File, ImageError> {
+        let (name, file) = self.incoming()?;
+        self.discard(&name);
+        Ok(file)
+    }
+
     /// A new file for an upload, with its name.
     pub(crate) fn incoming(&self) -> Result<(String, File), ImageError> {
         let name = format!("{INCOMING}{}", uuid::Uuid::new_v4());

@@ -23,7 +23,6 @@ pub mod reply;
 pub mod router;
 pub mod routes;
 mod tls;
-mod transfer;
 pub mod ws;
 
 pub use ctx::{Collection, Ctx};

@@ -10,11 +10,12 @@ use http::{HeaderValue, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Either, Full, StreamBody};
 use hyper::body::Frame;
+use lxd_core::transfer;
 use lxd_task::operation::Operation;
 use lxd_types::{Error, Result};
 use serde::Serialize;
 
-use crate::{error, transfer};
+use crate::error;
 
 /// Body of every response: a block of bytes, or a stream.
 pub type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, io::Error>>;

@@ -183,12 +183,20 @@ pub fn become_root(dir: impl AsFd, spaces: i32) -> io::Result<()> {
 /// As the system calls.
 pub fn read_only_but(dir: impl AsFd, place: &str, spaces: i32) -> io::Result<()> {
     let tree = clone_fd(&dir, false)?;
+    read_only(spaces)?;
+    attach(&tree, rustix::fs::open(place, crate::dir::OFlags::PATH, crate::dir::Mode::empty())?)?;
+    Ok(rustix::process::chdir("/")?)
+}
+
+/// A mount namespace and others (`spaces`) of its own for this process, in which everything is read-only.
+///
+/// # Errors
+/// As the system calls.
+pub fn read_only(spaces: i32) -> io::Result<()> {
     crate::namespace::unshare(spaces | libc::CLONE_NEWNS)?;
     keep_to_ourselves()?;
     let root = rustix::fs::open("/", crate::dir::OFlags::PATH, crate::dir::Mode::empty())?;
-    set_attributes(&root, Attributes { read_only: true, recursive: true, ..Attributes::default() })?;
-    attach(&tree, rustix::fs::open(place, crate::dir::OFlags::PATH, crate::dir::Mode::empty())?)?;
-    Ok(rustix::process::chdir("/")?)
+    set_attributes(&root, Attributes { read_only: true, recursive: true, ..Attributes::default() })
 }
 
 /// No mount of this namespace shows elsewhere.

@@ -8,6 +8,7 @@ pub mod journal;
 pub mod lane;
 pub mod operation;
 pub mod socket;
+mod spec;
 pub mod stream;
 
 pub use events::EventHub;

@@ -19,99 +19,10 @@ use uuid::Uuid;
 
 use crate::events::{EventHub, EventKind};
 use crate::socket::Sockets;
+pub use crate::spec::{Class, OperationSpec};
 
 /// How long a finished operation can still be asked for.
 const KEPT: Duration = Duration::from_secs(5);
-
-/// The classes of operations.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Class {
-    /// Runs by itself.
-    Task,
-    /// Serves websockets.
-    Websocket,
-    /// Only carries a secret, until it is used or cancelled.
-    Token,
-}
-
-impl Class {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Task => "task",
-            Self::Websocket => "websocket",
-            Self::Token => "token",
-        }
-    }
-}
-
-/// What an operation is, before it runs.
-#[derive(Clone, Debug)]
-pub struct OperationSpec {
-    /// The class.
-    pub class: Class,
-    /// What users read, e.g. `Creating instance`.
-    pub description: String,
-    /// Its project; empty for the whole server.
-    pub project: String,
-    /// URLs of what it works on, by kind (`instances`, `images`, …).
-    pub resources: BTreeMap<String, Vec<String>>,
-    /// First metadata.
-    pub metadata: BTreeMap<String, Value>,
-    /// May it be cancelled by a client?
-    pub may_cancel: bool,
-    /// Who asked.
-    pub requestor: Option<EventRequestor>,
-}
-
-impl OperationSpec {
-    /// A task of a project that cannot be cancelled.
-    pub fn task(description: &str, project: &str) -> Self {
-        Self {
-            class: Class::Task,
-            description: description.to_owned(),
-            project: project.to_owned(),
-            resources: BTreeMap::new(),
-            metadata: BTreeMap::new(),
-            may_cancel: false,
-            requestor: None,
-        }
-    }
-
-    /// Names a thing that it works on; `kind` as in the JSON, e.g. `instances`.
-    #[must_use]
-    pub fn on(mut self, kind: &str, url: impl Into<String>) -> Self {
-        self.resources.entry(kind.to_owned()).or_default().push(url.into());
-        self
-    }
-
-    /// Adds who asked.
-    #[must_use]
-    pub fn by(mut self, requestor: Option<EventRequestor>) -> Self {
-        self.requestor = requestor;
-        self
-    }
-
-    /// Makes it cancellable: its future must look at [`OpHandle::cancelled`].
-    #[must_use]
-    pub fn cancellable(mut self) -> Self {
-        self.may_cancel = true;
-        self
-    }
-
-    /// Another class.
-    #[must_use]
-    pub fn class(mut self, class: Class) -> Self {
-        self.class = class;
-        self
-    }
-
-    /// Adds a member to the metadata.
-    #[must_use]
-    pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
-        self.metadata.insert(key.to_owned(), value.into());
-        self
-    }
-}
 
 /// All operations of this member. Cheap to clone.
 #[derive(Clone)]
@@ -356,6 +267,16 @@ impl Operation {
         self.spec.class
     }
 
+    /// True for who knows its secret.
+    pub fn opens_with(&self, secret: &str) -> bool {
+        self.spec.secret.as_ref().is_some_and(|own| same(own, secret))
+    }
+
+    /// URLs of what it works on, of one kind (`instances`, `images`, …).
+    pub fn resources(&self, kind: &str) -> &[String] {
+        self.spec.resources.get(kind).map_or(&[], Vec::as_slice)
+    }
+
     /// The present status.
     pub fn status(&self) -> StatusCode {
         self.state.lock().expect("no panic happens while the lock is held").status
@@ -376,6 +297,9 @@ impl Operation {
         let secrets = self.sockets.secrets();
         if for_creator && !secrets.is_empty() {
             metadata.insert("fds".to_owned(), Value::Object(secrets.into_iter().collect()));
+        }
+        if let Some(secret) = self.spec.secret.as_ref().filter(|_| for_creator) {
+            metadata.insert("secret".to_owned(), Value::String(secret.clone()));
         }
         lxd_api::operation::Operation {
             id: self.id.to_string(),
@@ -499,6 +423,11 @@ impl OpHandle {
         }
         Ok(())
     }
+}
+
+/// Compares in a time that does not depend on where the texts differ.
+fn same(one: &str, other: &str) -> bool {
+    one.len() == other.len() && one.bytes().zip(other.bytes()).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
 }
 
 #[cfg(test)]

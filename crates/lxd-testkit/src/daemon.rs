@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -24,7 +25,7 @@ pub fn binary(name: &str) -> PathBuf {
 pub struct Daemon {
     dir: TempDir,
     /// Its network namespace.
-    pub netns: Netns,
+    pub netns: Arc<Netns>,
     child: Option<Child>,
     program: PathBuf,
     env: Vec<(String, String)>,
@@ -51,13 +52,27 @@ impl Daemon {
         Self::start_prepared(program, env, |_| ())
     }
 
+    /// Starts another daemon, of this project or the original, in the same network namespace.
+    pub fn beside(&self, program: PathBuf, env: &[(&str, &str)]) -> Self {
+        Self::start_on(self.netns.clone(), program, env, |_| ())
+    }
+
     fn start_prepared(program: PathBuf, env: &[(&str, &str)], prepare: impl FnOnce(&Path)) -> Self {
+        Self::start_on(Arc::new(Netns::new()), program, env, prepare)
+    }
+
+    fn start_on(
+        netns: Arc<Netns>,
+        program: PathBuf,
+        env: &[(&str, &str)],
+        prepare: impl FnOnce(&Path),
+    ) -> Self {
         let dir = tempfile::Builder::new().prefix("lxdt").tempdir().expect("a writable temporary folder");
         std::fs::create_dir_all(dir.path().join("conf")).expect("the folder is ours");
         make_traversable(dir.path());
         let env = env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         prepare(&dir.path().join("lxd"));
-        let mut daemon = Self { dir, netns: Netns::new(), child: None, program, env };
+        let mut daemon = Self { dir, netns, child: None, program, env };
         daemon.launch();
         daemon
     }

@@ -210,6 +210,27 @@ pub struct Unpacked {
     pub skipped: u64,
 }
 
+/// Job of `delta`: makes a file of an older one and what changed. Descriptors: the older file, the delta, where the result
+/// goes.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Delta {
+    /// Address space of the program in bytes.
+    pub memory: u64,
+    /// CPU seconds.
+    pub seconds: u64,
+}
+
+impl Default for Delta {
+    /// 2 GiB of memory, 1 hour of CPU.
+    fn default() -> Self {
+        Self { memory: 2 << 30, seconds: 3600 }
+    }
+}
+
+/// What `delta` answers when the whole file was written.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Patched {}
+
 /// Job that begins a `file` session; requests and replies follow until the daemon closes the socket. One descriptor: the pidfd of
 /// init of a running container, or the root directory of a stopped one.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]

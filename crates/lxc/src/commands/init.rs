@@ -226,6 +226,8 @@ async fn source(cx: &Cx, remote: &str, name: &str, target: &str, kind: &str) -> 
         source.mode = "pull".into();
         source.server = server.addr;
         source.protocol = server.protocol;
+        source.certificate =
+            std::fs::read_to_string(cx.conf().server_certificate(remote)).unwrap_or_default();
         source.alias = if name.is_empty() { "default".into() } else { name.to_owned() };
         return Ok(source);
     }
@@ -241,12 +243,15 @@ async fn source(cx: &Cx, remote: &str, name: &str, target: &str, kind: &str) -> 
     source.fingerprint = image.fingerprint.clone();
     if remote != target {
         source.mode = "pull".into();
-        source.server = server.addr;
+        (source.server, source.certificate) = cx.reachable(remote).await?;
         source.protocol = "lxd".into();
-        source.certificate =
-            std::fs::read_to_string(cx.conf().server_certificate(remote)).unwrap_or_default();
+        source.project = client.project().to_owned();
         if !image.public {
             source.secret = super::image::secret(&client, &image.fingerprint).await?;
+        } else if image.aliases.iter().any(|alias| alias.name == name) {
+            // What was asked for by an alias is kept up to date.
+            source.alias = name.to_owned();
+            source.fingerprint.clear();
         }
     }
     Ok(source)

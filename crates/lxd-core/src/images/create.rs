@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use lxd_api::image::ImagesPost;
 use lxd_auth::Permit;
 use lxd_db::{Config, Tx, image_aliases, images, nodes};
 use lxd_image::{ImageError, ImageKind, Part, Received, Upload};
@@ -42,6 +43,22 @@ pub struct UploadOptions {
     pub expiry: Option<DateTime<Utc>>,
     /// Where it was fetched from.
     pub source: Option<images::Source>,
+}
+
+impl UploadOptions {
+    /// What a JSON request says of the new image.
+    pub fn from_post(post: ImagesPost) -> Self {
+        Self {
+            filename: post.filename,
+            public: post.public,
+            auto_update: post.auto_update,
+            properties: post.properties,
+            aliases: post.aliases.into_iter().map(|alias| (alias.name, alias.description)).collect(),
+            profiles: (!post.profiles.is_empty()).then_some(post.profiles),
+            expiry: (!post.expires_at.is_never()).then(|| post.expires_at.0.to_utc()),
+            ..Self::default()
+        }
+    }
 }
 
 /// An image under way from a client. What is wrong with it is told by the operation that [`create_from_upload`]
@@ -102,15 +119,19 @@ impl ImageUpload {
     }
 }
 
-/// Starts to make an image of what was received; the answer is the operation.
+/// Starts to make an image of what was received; the answer is the operation. A stranger, who sent it with a token, gets a
+/// secret for waiting for the end.
 pub fn create_from_upload(
     core: &SharedCore,
     permit: &Permit,
     upload: ImageUpload,
     mut options: UploadOptions,
 ) -> Arc<Operation> {
-    let spec =
+    let mut spec =
         OperationSpec::task("Downloading image", permit.project().as_str()).by(permit.caller().requestor());
+    if !permit.caller().trusted {
+        spec = spec.secret(super::secret::random());
+    }
     let (work, permit) = (core.clone(), permit.clone());
     core.operations.spawn(spec, move |op| async move {
         if upload.split && !upload.filename.is_empty() {

@@ -1,6 +1,7 @@
-//! One download of an image at a time: whoever comes second waits and finds it here.
+//! One of several at a time: whoever comes second waits and finds what the first left.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, Weak};
 
 /// Downloads under way, by fingerprint.
@@ -21,6 +22,29 @@ impl Downloads {
         let turn = Arc::new(tokio::sync::Mutex::new(()));
         turns.insert(fingerprint.to_owned(), Arc::downgrade(&turn));
         turn
+    }
+}
+
+/// What was learnt of things that are asked for one question at a time.
+pub struct Known<K, V> {
+    /// Held for a look-up, never across an await.
+    all: Mutex<HashMap<K, Slot<V>>>,
+}
+
+/// Held while the question is asked.
+type Slot<V> = Arc<tokio::sync::Mutex<Option<V>>>;
+
+impl<K, V> Default for Known<K, V> {
+    fn default() -> Self {
+        Self { all: Mutex::default() }
+    }
+}
+
+impl<K: Clone + Eq + Hash, V> Known<K, V> {
+    /// What is known of a thing; whoever holds it may ask anew.
+    pub fn of(&self, key: &K) -> Arc<tokio::sync::Mutex<Option<V>>> {
+        let mut all = self.all.lock().expect("no panic happens while the lock is held");
+        all.entry(key.clone()).or_default().clone()
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use lxd_auth::Permit;
 use lxd_config::{project as project_keys, server as server_keys};
 use lxd_db::{image_aliases, images, projects};
@@ -14,6 +14,7 @@ use lxd_types::names::{Fingerprint, ProjectName};
 use lxd_types::{Config, Error, Result};
 
 use super::create::{self, UploadOptions};
+use super::fetch::fetch;
 use super::get::{View, find};
 use super::remote::{self, RemoteImage};
 use super::{delete, url_of};
@@ -45,7 +46,8 @@ pub async fn refresh(core: &SharedCore, permit: &Permit, prefix: &str) -> Result
 async fn update(core: &SharedCore, permit: &Permit, op: &OpHandle, old: images::Image) -> Result<bool> {
     let Some(source) = old.source.clone() else { return Ok(false) };
     let wanted = RemoteImage::stored(&source, old.kind);
-    let found = remote::find(core, &wanted).await?;
+    let project: ProjectName = old.project.parse()?;
+    let found = remote::find(core, &project, &wanted, Duration::ZERO).await?;
     if found.fingerprint() == old.fingerprint {
         return Ok(false);
     }
@@ -53,7 +55,7 @@ async fn update(core: &SharedCore, permit: &Permit, op: &OpHandle, old: images::
     let turn = core.downloads.of(fingerprint.as_str());
     let _turn = turn.lock().await;
     // Images belong to the project that owns them, which may be another than that of the request.
-    let permit = permit.in_project(old.project.parse()?);
+    let permit = permit.in_project(project);
     if !remote::is_here(core, permit.project(), &fingerprint).await? {
         let options = UploadOptions {
             public: old.public,
@@ -62,7 +64,7 @@ async fn update(core: &SharedCore, permit: &Permit, op: &OpHandle, old: images::
             profiles: Some(old.profiles.clone()),
             ..remote::options(&found, &wanted)
         };
-        let received = remote::fetch(core, op, &wanted, &found).await?;
+        let received = fetch(core, permit.project(), op, &wanted, &found).await?;
         create::store(core, &permit, op, received, options).await?;
     }
     let (id, project_id, new) = (old.id, old.project_id, fingerprint.clone());
@@ -88,22 +90,23 @@ pub struct Updates(tokio::sync::Mutex<HashMap<String, Instant>>);
 
 /// The background task: images that shall be kept up to date, project by project at its own interval.
 pub async fn update_all(core: Arc<Core>) {
-    if let Err(error) = try_update_all(&core).await {
+    update_all_ahead(core, Duration::ZERO).await;
+}
+
+/// As [`update_all`], as if it were so much later.
+pub async fn update_all_ahead(core: Arc<Core>, ahead: Duration) {
+    if let Err(error) = try_update_all(&core, ahead).await {
         tracing::error!(error = error.chain(), "Failed to look for newer images");
     }
 }
 
-async fn try_update_all(core: &SharedCore) -> Result<()> {
+async fn try_update_all(core: &SharedCore, ahead: Duration) -> Result<()> {
     let (all, configs) = core.db.read(|tx| Ok((images::list(tx, None, false)?, projects::list(tx)?))).await?;
     let server = core.server.config();
     let mut last = core.image_updates.0.lock().await;
     for project in configs {
-        let hours = match project_keys::IMAGES_AUTO_UPDATE_INTERVAL.read(&project.config)? {
-            Some(own) => own,
-            None => server_keys::IMAGES_AUTO_UPDATE_INTERVAL.read_or(&server, 0)?,
-        };
-        let interval = Duration::from_secs(u64::try_from(hours).unwrap_or(0).saturating_mul(HOUR));
-        let early = last.get(&project.name).is_some_and(|at| at.elapsed() < interval);
+        let interval = interval(&project.config, &server)?;
+        let early = last.get(&project.name).is_some_and(|at| at.elapsed() + ahead < interval);
         if interval.is_zero() || early {
             continue;
         }
@@ -114,6 +117,18 @@ async fn try_update_all(core: &SharedCore) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// How often newer images are looked for in a project; zero for never.
+///
+/// # Errors
+/// A stored value is damaged.
+pub(super) fn interval(project: &Config, server: &Config) -> Result<Duration> {
+    let hours = match project_keys::IMAGES_AUTO_UPDATE_INTERVAL.read(project)? {
+        Some(own) => own,
+        None => server_keys::IMAGES_AUTO_UPDATE_INTERVAL.read_or(server, 0)?,
+    };
+    Ok(Duration::from_secs(u64::try_from(hours).unwrap_or(0).saturating_mul(HOUR)))
 }
 
 async fn update_in_background(core: &SharedCore, project: &ProjectName, row: images::Image) {
@@ -134,12 +149,17 @@ async fn update_in_background(core: &SharedCore, project: &ProjectName, row: ima
 
 /// The background task: cached images that no instance was made of for long.
 pub async fn expire_cached(core: Arc<Core>) {
-    if let Err(error) = try_expire(&core).await {
+    expire_cached_ahead(core, Duration::ZERO).await;
+}
+
+/// As [`expire_cached`], as if it were so much later.
+pub async fn expire_cached_ahead(core: Arc<Core>, ahead: Duration) {
+    if let Err(error) = try_expire(&core, Utc::now() + ahead).await {
         tracing::error!(error = error.chain(), "Failed to remove cached images");
     }
 }
 
-async fn try_expire(core: &SharedCore) -> Result<()> {
+async fn try_expire(core: &SharedCore, now: DateTime<Utc>) -> Result<()> {
     let projects: HashMap<String, Config> = core
         .db
         .read(projects::list)
@@ -158,7 +178,8 @@ async fn try_expire(core: &SharedCore) -> Result<()> {
             None => server_keys::IMAGES_REMOTE_CACHE_EXPIRY.read_or(&server, 10)?,
         };
         let used = image.last_used.unwrap_or(image.uploaded);
-        if days > 0 && Utc::now() - used >= chrono::Duration::days(days) {
+        let unused = days > 0 && now - used >= chrono::Duration::days(days);
+        if unused || image.expiry.is_some_and(|end| end <= now) {
             let permit = Permit::daemon(image.project.parse()?);
             let fingerprint: Fingerprint = image.fingerprint.parse()?;
             if let Err(error) = delete::run(core, &permit, &fingerprint).await {
@@ -200,7 +221,7 @@ async fn run_copy(
     wanted: RemoteImage,
     given: UploadOptions,
 ) -> Result<()> {
-    let found = remote::find(core, &wanted).await?;
+    let found = remote::find(core, permit.project(), &wanted, remote::FRESH).await?;
     let fingerprint: Fingerprint = found.fingerprint().parse()?;
     let turn = core.downloads.of(fingerprint.as_str());
     let _turn = turn.lock().await;
@@ -218,11 +239,12 @@ async fn run_copy(
         profiles: given.profiles,
         ..options
     };
-    let received = remote::fetch(core, op, &wanted, &found).await?;
+    let received = fetch(core, permit.project(), op, &wanted, &found).await?;
     create::store(core, permit, op, received, options).await
 }
 
-/// A cached image that is asked for by itself is not cached any more.
+/// The image is here already, and gets the aliases. One that was cached is asked for by itself now: it is not cached any
+/// more.
 async fn adopt(
     core: &SharedCore,
     permit: &Permit,
@@ -235,19 +257,29 @@ async fn adopt(
     core.db
         .write(move |tx| {
             let image = images::get(tx, super::owner(tx, &project)?, wanted.as_str(), false)?;
-            if !image.cached {
-                return Err(Error::conflict("Image with same fingerprint already exists"));
+            let again = given.auto_update && source.is_some();
+            if image.cached || again {
+                images::set_cached(tx, image.id, false)?;
+                if let Some(source) = &source {
+                    images::set_source(tx, image.id, source)?;
+                }
+                let ids = super::profile_ids(tx, &project, Some(&image.profiles))?;
+                let public = image.public || given.public;
+                images::update(
+                    tx,
+                    image.id,
+                    public,
+                    given.auto_update,
+                    image.expiry,
+                    &image.properties,
+                    &ids,
+                )?;
             }
-            images::set_cached(tx, image.id, false)?;
-            if let Some(source) = &source {
-                images::set_source(tx, image.id, source)?;
-            }
-            let ids = super::profile_ids(tx, &project, Some(&image.profiles))?;
-            let public = image.public || given.public;
-            images::update(tx, image.id, public, given.auto_update, image.expiry, &image.properties, &ids)?;
             for (name, description) in &given.aliases {
-                if image_aliases::find(tx, image.project_id, name)?.is_some() {
-                    return Err(Error::conflict(format!("Alias already exists: {name}")));
+                match image_aliases::find(tx, image.project_id, name)? {
+                    Some(alias) if alias.image_id == image.id => continue,
+                    Some(_) => return Err(Error::conflict(format!("Alias already exists: {name}"))),
+                    None => {}
                 }
                 image_aliases::insert(tx, image.project_id, image.id, name, description)?;
             }

@@ -1,33 +1,30 @@
-//! Images of other servers: finding one by its alias, fetching it, keeping it as a cached image.
+//! Images of other servers: finding one by its alias, keeping it as a cached image.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use lxd_api::image::{Image as WireImage, ImageAliasesEntry};
 use lxd_auth::Permit;
 use lxd_client::simplestreams::{StreamImage, Streams};
-use lxd_client::{Address, Call, Client, Reply, TlsSettings, encode, web};
+use lxd_client::{Address, Client, Egress, Reach, TlsSettings, encode};
 use lxd_config::{project as project_keys, server as server_keys};
 use lxd_db::{images, projects};
-use lxd_image::multipart::{Event, Form};
-use lxd_image::{Part, Received, Upload};
 use lxd_task::OpHandle;
 use lxd_types::arch::Architecture;
 use lxd_types::names::{Fingerprint, ProjectName};
 use lxd_types::{Config, Error, Kind, Result};
 
 use super::create::{self, UploadOptions};
+use super::fetch::fetch;
 use super::{owner, url_of};
 use crate::SharedCore;
 
-/// How long a server may be silent in the middle of a download.
-const SILENCE: Duration = Duration::from_secs(60);
+/// How long a server may be silent, before its answer and in the middle of a download.
+pub const SILENCE: Duration = Duration::from_secs(60);
 
-/// How long an index is taken as it is.
-const FRESH: Duration = Duration::from_secs(60);
-
-/// How much longer a file may be than its server said, for the frame of a form.
-const SLACK: u64 = 64 * 1024;
+/// How long an index is taken as it is, where somebody waits.
+pub const FRESH: Duration = Duration::from_secs(60);
 
 /// An image on another server, as a request names it.
 #[derive(Clone, Debug, Default)]
@@ -68,7 +65,8 @@ impl Found {
         }
     }
 
-    fn size(&self) -> u64 {
+    /// Bytes of its files, as the server says.
+    pub fn size(&self) -> u64 {
         match self {
             Self::Lxd(image) => u64::try_from(image.size).unwrap_or(0),
             Self::Stream(image) => image.size(),
@@ -91,11 +89,8 @@ impl Found {
 
     fn filename(&self) -> String {
         match self {
-            Self::Lxd(image) => image.filename.clone(),
-            Self::Stream(image) => {
-                let path = image.files.first().map_or("", |file| file.path.as_str());
-                path.rsplit('/').next().unwrap_or_default().to_owned()
-            }
+            Self::Lxd(image) => plain_name(&image.filename),
+            Self::Stream(image) => plain_name(image.files.first().map_or("", |file| file.path.as_str())),
         }
     }
 }
@@ -146,24 +141,58 @@ impl RemoteImage {
         }
     }
 
+    /// The way to its server, for somebody who acts in a project.
+    ///
+    /// # Errors
+    /// The certificate is none.
+    pub async fn egress(&self, core: &SharedCore, project: &ProjectName) -> Result<Egress> {
+        Ok(Egress { pinned: self.pinned()?, ..core.egress(project).await? })
+    }
+
+    /// The only certificate that its server may have.
+    fn pinned(&self) -> Result<Option<Vec<u8>>> {
+        if self.certificate.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(lxd_client::pem_to_der(&self.certificate)?))
+    }
+
     fn kind(&self) -> i64 {
         if self.virtual_machine { images::VIRTUAL_MACHINE } else { images::CONTAINER }
     }
 }
 
-/// Asks the server which image is meant.
+/// The last part of a path, as a server names a file; nothing when it is no name (security.md R2).
+fn plain_name(path: &str) -> String {
+    let name = path.rsplit(['/', '\\']).next().unwrap_or_default();
+    let bad = name == ".." || name == "." || name.chars().any(char::is_control);
+    if bad { String::new() } else { name.to_owned() }
+}
+
+/// Asks the server which image is meant; an index of at most this age is as good as the server.
 ///
 /// # Errors
-/// The server is away, or has no such image.
-pub async fn find(core: &SharedCore, wanted: &RemoteImage) -> Result<Found> {
+/// The server is away, silent, or has no such image.
+pub async fn find(
+    core: &SharedCore,
+    project: &ProjectName,
+    wanted: &RemoteImage,
+    age: Duration,
+) -> Result<Found> {
     if wanted.is_stream() {
-        let streams = streams(core, &wanted.server).await?;
+        let egress = wanted.egress(core, project).await?;
+        let streams = streams(core, &wanted.server, &egress, age).await?;
         let name = if wanted.alias.is_empty() { &wanted.fingerprint } else { &wanted.alias };
-        let found = streams.find(name, wanted.virtual_machine, &architectures()?);
+        let found = streams.find(name, wanted.virtual_machine, &architectures(core, project).await?);
         let missing = || Error::not_found("The requested image couldn't be found");
         return found.map(|image| Found::Stream(Box::new(image.clone()))).ok_or_else(missing);
     }
-    let client = client(wanted)?;
+    let client = client(core, project, wanted).await?;
+    let answer = tokio::time::timeout(core.faults.patience(SILENCE), find_lxd(&client, wanted)).await;
+    answer.unwrap_or_else(|_| Err(Error::unavailable(format!("{:?} does not answer", wanted.server))))
+}
+
+async fn find_lxd(client: &Client, wanted: &RemoteImage) -> Result<Found> {
     let name = match wanted.alias.as_str() {
         "" => wanted.fingerprint.clone(),
         alias => {
@@ -180,158 +209,70 @@ pub async fn find(core: &SharedCore, wanted: &RemoteImage) -> Result<Found> {
     };
     let image: WireImage =
         client.get(&with_secret(&format!("/1.0/images/{}", encode(&name)), wanted)).await?;
+    if !image.fingerprint.starts_with(&name) {
+        let other = &image.fingerprint;
+        return Err(Error::bad_request(format!(
+            "Asked for image {name:?}, the server answered with {other:?}"
+        )));
+    }
     Ok(Found::Lxd(Box::new(image)))
 }
 
-/// The architectures of this host, best first.
-fn architectures() -> Result<Vec<Architecture>> {
+/// The architectures of images that are taken, best first: the chosen one, then those of this host.
+async fn architectures(core: &SharedCore, project: &ProjectName) -> Result<Vec<Architecture>> {
     let native =
         Architecture::native().ok_or_else(|| Error::internal("The architecture of this host is unknown"))?;
-    Ok(std::iter::once(native).chain(native.personalities().iter().copied()).collect())
+    let name = project.to_string();
+    let config = core.db.read(move |tx| Ok(projects::get(tx, &name)?.config)).await?;
+    let chosen = match project_keys::IMAGES_DEFAULT_ARCHITECTURE.read(&config)? {
+        Some(chosen) => Some(chosen),
+        None => server_keys::IMAGES_DEFAULT_ARCHITECTURE.read(&core.server.config())?,
+    };
+    let chosen = chosen.as_deref().and_then(Architecture::from_alias);
+    Ok(chosen.into_iter().chain([native]).chain(native.personalities().iter().copied()).collect())
 }
 
-fn with_secret(path: &str, wanted: &RemoteImage) -> String {
+/// A path with the secret that opens it.
+pub fn with_secret(path: &str, wanted: &RemoteImage) -> String {
     match wanted.secret.as_str() {
         "" => path.to_owned(),
         secret => format!("{path}?secret={}", encode(secret)),
     }
 }
 
-fn client(wanted: &RemoteImage) -> Result<Client> {
-    let pinned = match wanted.certificate.as_str() {
-        "" => None,
-        pem => Some(lxd_client::pem_to_der(pem)?),
-    };
-    let tls = TlsSettings { pinned, ..TlsSettings::default() };
-    Ok(Client::new(Address::parse(&wanted.server)?, Some(tls)).with_project(&wanted.project))
+/// A connection to an LXD server, for somebody who acts in a project.
+///
+/// # Errors
+/// The certificate or address is none.
+pub async fn client(core: &SharedCore, project: &ProjectName, wanted: &RemoteImage) -> Result<Client> {
+    let tls = TlsSettings { pinned: wanted.pinned()?, ..TlsSettings::default() };
+    let client = Client::through(core.egress(project).await?, Address::parse(&wanted.server)?, Some(tls));
+    Ok(client.with_project(&wanted.project))
 }
 
-/// What a simplestreams server offers: as it said a moment ago, as it says now, or, when it is away, as it said last.
-async fn streams(core: &SharedCore, server: &str) -> Result<std::sync::Arc<Streams>> {
-    let mut cache = core.streams.lock().await;
-    let known = cache.get(server).cloned();
-    if let Some((at, streams)) = &known
-        && at.elapsed() < FRESH
+/// What a simplestreams server offers: as it said at most `age` ago, as it says now, or, when it is away, as it said last.
+async fn streams(core: &SharedCore, server: &str, egress: &Egress, age: Duration) -> Result<Arc<Streams>> {
+    let key = (server.to_owned(), egress.reach == Reach::Outside, egress.pinned.clone());
+    // One question at a time per server; others are not held up by a server that hangs.
+    let turn = core.streams.of(&key);
+    let mut known = turn.lock().await;
+    if let Some((at, streams)) = &*known
+        && at.elapsed() < age
     {
         return Ok(streams.clone());
     }
-    match Streams::fetch(server, known.as_ref().map(|(_, streams)| streams.as_ref()), &core.proxies()).await {
+    let before = known.as_ref().map(|(_, streams)| streams.clone());
+    match Streams::fetch(server, before.as_deref(), egress).await {
         Ok(streams) => {
-            let streams = std::sync::Arc::new(streams);
-            cache.insert(server.to_owned(), (Instant::now(), streams.clone()));
+            let streams = Arc::new(streams);
+            *known = Some((Instant::now(), streams.clone()));
             Ok(streams)
         }
-        Err(error) => match known {
-            Some((_, streams)) => {
-                tracing::warn!(server, error = %error, "An image server is away, its last index is used");
-                Ok(streams)
-            }
-            None => Err(error.into()),
-        },
-    }
-}
-
-/// Fetches the files of an image.
-///
-/// # Errors
-/// The server breaks off, is silent for long, or sends more than it said; the operation was cancelled.
-pub async fn fetch(
-    core: &SharedCore,
-    op: &OpHandle,
-    wanted: &RemoteImage,
-    found: &Found,
-) -> Result<Received> {
-    let mut progress = Progress::new(op, found.size());
-    let mut upload = Upload::new(&core.image_store);
-    match found {
-        Found::Lxd(image) => {
-            let path = with_secret(&format!("/1.0/images/{}/export", image.fingerprint), wanted);
-            let reply = client(wanted)?.stream(Call::new("GET", &path)).await?;
-            match Form::new(reply.header("content-type")).map_err(Error::from)? {
-                Some(form) => receive_form(&mut progress, &mut upload, reply, form).await?,
-                None => receive(&mut progress, &mut upload, reply).await?,
-            }
+        Err(error) => {
+            let Some(streams) = before else { return Err(error.into()) };
+            tracing::warn!(error = %error, "An image server is away, its last index is used");
+            Ok(streams)
         }
-        Found::Stream(image) => {
-            let base = wanted.server.trim_end_matches('/');
-            for (file, part) in image.files.iter().zip([Part::Meta, Part::Rootfs]) {
-                let url = format!("{base}/{}", file.path);
-                let reply = web::fetch("GET", &url, &http::HeaderMap::new(), &core.proxies()).await?;
-                if reply.status != 200 {
-                    return Err(Error::bad_request(format!(
-                        "Unable to fetch {url:?}: HTTP status {}",
-                        reply.status
-                    )));
-                }
-                upload.begin_part(part).await?;
-                receive(&mut progress, &mut upload, reply).await?;
-            }
-        }
-    }
-    Ok(upload.finish().await?)
-}
-
-async fn receive(progress: &mut Progress<'_>, upload: &mut Upload, mut reply: Reply) -> Result<()> {
-    while let Some(block) = progress.next(&mut reply).await? {
-        upload.write(block).await?;
-    }
-    Ok(())
-}
-
-async fn receive_form(
-    progress: &mut Progress<'_>,
-    upload: &mut Upload,
-    mut reply: Reply,
-    mut form: Form,
-) -> Result<()> {
-    while let Some(block) = progress.next(&mut reply).await? {
-        form.feed(&block);
-        while let Some(event) = form.next_event().map_err(Error::from)? {
-            match event {
-                Event::Part { name, .. } if name == "metadata" => upload.begin_part(Part::Meta).await?,
-                Event::Part { .. } => upload.begin_part(Part::Rootfs).await?,
-                Event::Data(data) => upload.write(data).await?,
-                Event::End => break,
-            }
-        }
-    }
-    if form.is_ended() { Ok(()) } else { Err(Error::bad_request("The image server ended its answer early")) }
-}
-
-/// Watches a download: size, silence, cancellation; and tells how far it is.
-struct Progress<'a> {
-    op: &'a OpHandle,
-    expected: u64,
-    received: u64,
-    begun: Instant,
-    told: Instant,
-}
-
-impl<'a> Progress<'a> {
-    fn new(op: &'a OpHandle, expected: u64) -> Self {
-        Self { op, expected, received: 0, begun: Instant::now(), told: Instant::now() }
-    }
-
-    async fn next(&mut self, reply: &mut Reply) -> Result<Option<bytes::Bytes>> {
-        let next = tokio::select! {
-            next = tokio::time::timeout(SILENCE, reply.chunk()) => next,
-            () = self.op.cancelled() => return self.op.check().map(|()| None),
-        };
-        let block = next.map_err(|_| Error::bad_request("The image server sends nothing any more"))??;
-        self.received += block.as_ref().map_or(0, |block| block.len() as u64);
-        if self.received > self.expected.saturating_add(SLACK) {
-            let expected = self.expected;
-            return Err(Error::bad_request(format!(
-                "The image server sends more than the {expected} bytes it said"
-            )));
-        }
-        if self.told.elapsed() > Duration::from_secs(1) {
-            self.told = Instant::now();
-            let percent = self.received.saturating_mul(100) / self.expected.max(1);
-            let rate = self.received as f64 / self.begun.elapsed().as_secs_f64() / 1e6;
-            self.op.set("download_progress", format!("rootfs: {}% ({rate:.2}MB/s)", percent.min(100)));
-        }
-        Ok(block)
     }
 }
 
@@ -345,9 +286,23 @@ pub async fn ensure(
     op: &OpHandle,
     wanted: &RemoteImage,
 ) -> Result<Fingerprint> {
-    let found = match find(core, wanted).await {
+    // An image that is kept up to date is taken as it is: nobody waits for a newer one.
+    if is_updated(core, permit.project()).await?
+        && let Some(present) = cached(core, permit.project(), wanted).await?
+    {
+        return Ok(present);
+    }
+    let found = match find(core, permit.project(), wanted, FRESH).await {
         Ok(found) => found,
-        Err(error) => return cached(core, permit.project(), wanted).await?.ok_or(error),
+        Err(error) => {
+            let Some(present) = cached(core, permit.project(), wanted).await? else { return Err(error) };
+            tracing::warn!(
+                image = url_of(present.as_str()),
+                error = error.chain(),
+                "An image server cannot be asked, the cached image is used"
+            );
+            return Ok(present);
+        }
     };
     let fingerprint: Fingerprint = found.fingerprint().parse()?;
     // One download of an image at a time; the others find it here then.
@@ -358,7 +313,7 @@ pub async fn ensure(
     }
     let auto_update = !wanted.alias.is_empty() && keeps_cached(core, permit.project()).await?;
     let options = UploadOptions { cached: true, auto_update, ..options(&found, wanted) };
-    let received = fetch(core, op, wanted, &found).await?;
+    let received = fetch(core, permit.project(), op, wanted, &found).await?;
     create::store(core, permit, op, received, options).await?;
     Ok(fingerprint)
 }
@@ -387,7 +342,7 @@ pub async fn is_here(core: &SharedCore, project: &ProjectName, fingerprint: &Fin
         .await
 }
 
-/// The image that was fetched for the same alias before, for when its server is away.
+/// The image that was fetched for the same alias before.
 async fn cached(
     core: &SharedCore,
     project: &ProjectName,
@@ -396,9 +351,14 @@ async fn cached(
     let Some(source) = wanted.source() else { return Ok(None) };
     let (project, kind) = (project.clone(), wanted.kind());
     let found = core.db.read(move |tx| images::cached_from(tx, owner(tx, &project)?, &source, kind)).await?;
-    let Some(fingerprint) = found else { return Ok(None) };
-    tracing::warn!(image = url_of(&fingerprint), "An image server cannot be asked, the cached image is used");
-    Ok(Some(fingerprint.parse()?))
+    Ok(found.map(|fingerprint| fingerprint.parse()).transpose()?)
+}
+
+/// Are newer images looked for in this project at all?
+async fn is_updated(core: &SharedCore, project: &ProjectName) -> Result<bool> {
+    let name = project.to_string();
+    let config = core.db.read(move |tx| Ok(projects::get(tx, &name)?.config)).await?;
+    Ok(!super::refresh::interval(&config, &core.server.config())?.is_zero())
 }
 
 /// Are cached images kept up to date in this project?
@@ -432,6 +392,15 @@ mod tests {
             assert!(image(server, protocol).check().is_err(), "{server} {protocol}");
         }
         assert!(RemoteImage { alias: String::new(), ..image("https://a", "lxd") }.check().is_err());
+    }
+
+    #[test]
+    fn names_of_files_are_plain() {
+        for (given, name) in
+            [("a/b.tar", "b.tar"), ("../../etc/x", "x"), ("a/..", ""), ("a\nb", ""), ("\\\\h\\y", "y")]
+        {
+            assert_eq!(plain_name(given), name, "{given:?}");
+        }
     }
 
     #[test]

@@ -10,11 +10,13 @@ use lxd_image::Upload;
 use lxd_task::operation::Operation;
 use lxd_task::{OpHandle, OperationSpec};
 use lxd_types::arch::Architecture;
+use lxd_types::names::Fingerprint;
 use lxd_types::{Error, Result};
 
 use super::create::{self, UploadOptions};
+use super::meter::Meter;
 use super::refresh;
-use super::remote::RemoteImage;
+use super::remote::{self, RemoteImage};
 use crate::SharedCore;
 
 /// The version that web servers are told, that of the API that we speak.
@@ -30,6 +32,9 @@ pub async fn create_from_request(
     post: ImagesPost,
 ) -> Result<Arc<Operation>> {
     let source = post.source.clone();
+    if source.mode == "push" {
+        return super::secret::expect_push(core, permit, post);
+    }
     match source.kind.as_str() {
         "url" | "image" => {}
         "instance" | "container" | "virtual-machine" | "snapshot" => {
@@ -38,30 +43,20 @@ pub async fn create_from_request(
         // The reference's answer, status included.
         _ => return Err(Error::internal("Invalid images JSON")),
     }
-    let options = UploadOptions {
-        filename: post.filename,
-        public: post.public,
-        auto_update: post.auto_update,
-        properties: post.properties,
-        fingerprint: String::new(),
-        aliases: post.aliases.into_iter().map(|alias| (alias.name, alias.description)).collect(),
-        profiles: (!post.profiles.is_empty()).then_some(post.profiles),
-        expiry: (!post.expires_at.is_never()).then(|| post.expires_at.0.to_utc()),
-        ..UploadOptions::default()
-    };
+    let options = UploadOptions::from_post(post);
     if source.kind == "image" {
-        return refresh::copy(core, permit, remote(source), options);
+        return refresh::copy(core, permit, named(source), options);
     }
     let spec =
         OperationSpec::task("Downloading image", permit.project().as_str()).by(permit.caller().requestor());
     let (work, permit) = (core.clone(), permit.clone());
-    Ok(core
-        .operations
-        .spawn(spec, move |op| async move { download(&work, &permit, &op, &source.url, options).await }))
+    Ok(core.operations.spawn(spec.cancellable(), move |op| async move {
+        download(&work, &permit, &op, &source.url, options).await
+    }))
 }
 
 /// The image of another server that a request names.
-fn remote(source: ImagesPostSource) -> RemoteImage {
+fn named(source: ImagesPostSource) -> RemoteImage {
     RemoteImage {
         server: source.server,
         protocol: source.protocol,
@@ -84,30 +79,35 @@ async fn download(
     if url.is_empty() {
         return Err(Error::bad_request("Missing URL"));
     }
-    let head = web::fetch("HEAD", url, &request_headers()?, &core.proxies()).await?;
+    let mut egress = core.egress(permit.project()).await?;
+    let head = web::fetch("HEAD", url, &request_headers()?, &egress).await?;
     let hash = head.header("lxd-image-hash").to_owned();
     if hash.is_empty() {
         return Err(Error::bad_request("Missing LXD-Image-Hash header"));
     }
+    let hash: Fingerprint = hash.parse()?;
     let file = head.header("lxd-image-url").to_owned();
     if file.is_empty() {
         return Err(Error::bad_request("Missing LXD-Image-URL header"));
     }
-    let mut answer = web::fetch("GET", &file, &HeaderMap::new(), &core.proxies()).await?;
+    // The server chose this URL: it leads to this machine only from this machine.
+    egress.reach = head.next;
+    let silence = core.faults.patience(remote::SILENCE);
+    let mut answer = web::fetch("GET", &file, &HeaderMap::new(), &egress).await?;
     if answer.status != 200 {
         return Err(Error::bad_request(format!("Unable to fetch {file:?}: {}", answer.status)));
     }
+    let mut meter = Meter::new(op, "download_progress", answer.length().unwrap_or(0), silence);
     let mut upload = Upload::new(&core.image_store);
-    while let Some(block) = answer.chunk().await? {
-        op.check()?;
+    while let Some(block) = meter.next(&mut answer).await? {
         upload.write(block).await?;
     }
     let received = upload.finish().await?;
-    if received.fingerprint.as_str() != hash {
+    if received.fingerprint != hash {
         let got = &received.fingerprint;
         return Err(Error::bad_request(format!("Hash mismatch for {file:?}: {got} != {hash}")));
     }
-    options.fingerprint = hash;
+    options.fingerprint = hash.to_string();
     create::store(core, permit, op, received, options).await
 }
 

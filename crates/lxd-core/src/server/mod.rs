@@ -11,8 +11,10 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use async_trait::async_trait;
 use bytes::Bytes;
 use lxd_auth::ServerCertificate;
-use lxd_client::Proxies;
+use lxd_client::{Egress, Proxies, Reach};
+use lxd_config::project::RESTRICTED_ON;
 use lxd_config::server::CORE_TRUST_CA_CERTIFICATES;
+use lxd_types::names::ProjectName;
 use lxd_types::{Config, ConfigExt, Result};
 use tokio::sync::OnceCell;
 
@@ -21,6 +23,20 @@ pub use environment::Facts;
 pub use view::with_port;
 
 impl crate::Core {
+    /// How servers outside are reached for somebody who acts in a project. Restricted projects do not reach this machine
+    /// itself through it (security.md C12).
+    ///
+    /// # Errors
+    /// There is no such project.
+    pub async fn egress(&self, project: &ProjectName) -> Result<Egress> {
+        let name = project.to_string();
+        let config = self.db.read(move |tx| Ok(lxd_db::projects::get(tx, &name)?.config)).await?;
+        let reach = if RESTRICTED_ON.is_on(&config) { Reach::Outside } else { Reach::Anywhere };
+        let usual = Egress::default();
+        let patience = self.faults.patience(usual.patience);
+        Ok(Egress { proxies: self.proxies(), reach, patience, ..usual })
+    }
+
     /// Proxies for what the server fetches: those of the configuration, else those of the environment.
     pub fn proxies(&self) -> Proxies {
         let (config, env) = (self.server.config(), Proxies::from_env());

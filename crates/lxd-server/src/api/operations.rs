@@ -17,7 +17,7 @@ pub fn routes() -> Vec<Route> {
         route(Method::GET, "/1.0/operations", Access::Trusted, "1.0", list),
         route(Method::GET, "/1.0/operations/{id}", Access::Trusted, "1.0", get),
         route(Method::DELETE, "/1.0/operations/{id}", Access::Trusted, "1.0", cancel),
-        route(Method::GET, "/1.0/operations/{id}/wait", Access::Trusted, "1.0", wait),
+        route(Method::GET, "/1.0/operations/{id}/wait", Access::Anyone, "1.0", wait),
         route(Method::GET, "/1.0/operations/{id}/websocket", Access::Anyone, "1.0", websocket),
     ]
 }
@@ -59,8 +59,16 @@ async fn cancel(cx: Ctx) -> Result<Reply> {
     Ok(Reply::empty())
 }
 
+/// Who is not trusted may wait with the secret of an operation: a server that sends an image here.
 async fn wait(cx: Ctx) -> Result<Reply> {
-    let operation = find(&cx)?;
+    let secret = cx.query("secret").unwrap_or_default();
+    let by_secret = || cx.core.operations.get(cx.param("id")).ok().filter(|found| found.opens_with(secret));
+    let opened = if secret.is_empty() { None } else { by_secret() };
+    let operation = match &opened {
+        Some(operation) => operation.clone(),
+        None if !cx.caller.trusted => return Err(lxd_auth::denied()),
+        None => find(&cx)?,
+    };
     let timeout = match cx.query("timeout").filter(|text| !text.is_empty()) {
         None => None,
         Some(text) => {
@@ -70,7 +78,7 @@ async fn wait(cx: Ctx) -> Result<Reply> {
         }
     };
     operation.wait(timeout).await;
-    Reply::json(&operation.view(is_creator(&cx, &operation)))
+    Reply::json(&operation.view(opened.is_some() || is_creator(&cx, &operation)))
 }
 
 /// The secret opens a socket, once and for the client that started the operation (rule R10).

@@ -4,6 +4,7 @@ use anyhow::Result;
 use lxd_api::image::ImageAliasesEntry;
 use serde_json::{Value, json};
 
+use super::streams;
 use crate::cli::{FORMAT, Matches, Spec};
 use crate::commands::init::find_image;
 use crate::cx::Cx;
@@ -81,7 +82,13 @@ static LIST: Spec = Spec {
 
 async fn list(cx: &Cx, matches: &Matches) -> Result<()> {
     let (remote, filters) = super::list::remote_and_filters(cx, matches)?;
-    let raw = cx.image_client(&remote)?.send::<Value>("GET", "/1.0/images/aliases?recursion=1", None).await?;
+    let raw = match cx.remote(&remote)?.is_image_server() {
+        true => serde_json::to_value(streams::aliases(cx, &remote).await?)?,
+        false => {
+            let client = cx.image_client(&remote)?;
+            client.send::<Value>("GET", "/1.0/images/aliases?recursion=1", None).await?
+        }
+    };
     let aliases: Vec<ImageAliasesEntry> = lxd_api::from_value(raw.clone())?;
     let mut listing = Listing::new(["ALIAS", "FINGERPRINT", "TYPE", "DESCRIPTION"]);
     let holds = |alias: &&ImageAliasesEntry| {

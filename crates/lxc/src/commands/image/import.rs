@@ -80,7 +80,7 @@ async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
     Ok(())
 }
 
-fn query(pairs: &[(String, String)]) -> String {
+pub(super) fn query(pairs: &[(String, String)]) -> String {
     pairs
         .iter()
         .map(|(key, value)| format!("{}={}", encode(key), encode(value)))
@@ -144,7 +144,7 @@ async fn body(cx: &Cx, call: Call, plan: &Plan) -> Result<Call> {
         .stream(stream))
 }
 
-fn form_head(boundary: &str, field: &str, file: &str) -> String {
+pub(super) fn form_head(boundary: &str, field: &str, file: &str) -> String {
     let file = file.replace(['"', '\r', '\n'], "_");
     format!(
         "--{boundary}\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"{file}\"\r\n\

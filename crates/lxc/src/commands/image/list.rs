@@ -2,8 +2,6 @@
 
 use anyhow::{Result, bail};
 use lxd_api::image::Image;
-use lxd_client::Proxies;
-use lxd_client::simplestreams::Streams;
 use lxd_types::Pattern;
 use serde_json::Value;
 
@@ -64,7 +62,7 @@ async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
     let columns = columns(matches.value("columns"))?;
     let server = cx.remote(&remote)?;
     let raw = if server.is_image_server() {
-        serde_json::to_value(Streams::fetch(&server.addr, None, &Proxies::from_env()).await?.listed())?
+        serde_json::to_value(cx.streams(&remote).await?.listed(super::streams::native()?))?
     } else {
         cx.image_client(&remote)?.send::<Value>("GET", "/1.0/images?recursion=1", None).await?
     };
@@ -103,7 +101,11 @@ fn columns(text: &str) -> Result<Vec<(char, &'static str)>> {
 fn cell(letter: char, image: &Image) -> String {
     match letter {
         'l' => shortest_alias(image),
-        'L' => image.aliases.iter().map(|alias| alias.name.as_str()).collect::<Vec<_>>().join("\n"),
+        'L' => {
+            let mut names: Vec<&str> = image.aliases.iter().map(|alias| alias.name.as_str()).collect();
+            names.sort_unstable();
+            names.join("\n")
+        }
         'f' => image.fingerprint.chars().take(12).collect(),
         'F' => image.fingerprint.clone(),
         'p' => if image.public { "yes" } else { "no" }.to_owned(),

@@ -7,12 +7,11 @@ mod export;
 mod import;
 mod list;
 mod properties;
+mod streams;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use lxd_api::image::Image;
-use lxd_client::simplestreams::Streams;
-use lxd_client::{Client, Proxies};
-use lxd_types::arch::Architecture;
+use lxd_client::Client;
 use serde_json::Value;
 
 use crate::cli::{Matches, Spec};
@@ -104,17 +103,10 @@ fn readable(cx: &Cx, text: &str) -> Result<(Client, String)> {
 /// An image that is only looked at: it may be on a server of any kind.
 async fn look_at(cx: &Cx, matches: &Matches) -> Result<Image> {
     let (remote, name) = cx.split(matches.arg(0))?;
-    let server = cx.remote(&remote)?;
-    if !server.is_image_server() {
+    if !cx.remote(&remote)?.is_image_server() {
         let (client, name) = readable(cx, matches.arg(0))?;
         return find_image(&client, &name).await;
     }
-    let native = Architecture::native().context("The architecture of this host is unknown")?;
-    let architectures: Vec<Architecture> =
-        std::iter::once(native).chain(native.personalities().iter().copied()).collect();
-    let streams = Streams::fetch(&server.addr, None, &Proxies::from_env()).await?;
-    let found = streams.find(&name, matches.is("vm"), &architectures).context("Image not found")?;
-    let fingerprint = found.fingerprint.clone();
-    let listed = streams.listed().into_iter().find(|image| image.fingerprint == fingerprint);
-    listed.context("Image not found")
+    let found = streams::find(cx, &remote, &name, matches.is("vm")).await?;
+    Ok(found.as_listed(streams::native()?))
 }

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use lxd_api::certificate::CertificateAddToken;
 use lxd_api::project::Project;
 use lxd_api::server::Server;
-use lxd_client::{Address, Client, Identity, TlsSettings};
+use lxd_client::{Address, Client, Identity, TlsSettings, encode};
 use serde_json::json;
 
 use crate::cli::{Matches, Spec, switch, value};
@@ -44,13 +44,13 @@ async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
         [name, address, ..] => (name.as_str(), address.as_str()),
         [] => return Ok(()),
     };
-    if name.contains(':') && matches.args.len() == 2 {
+    let token = decode_token(address);
+    if name.contains(':') && token.is_none() {
         bail!("Remote names may not contain colons");
     }
     if let Some(remote) = cx.conf().remotes.get(name) {
         bail!("Remote {name} exists as <{}>", remote.addr);
     }
-    let token = decode_token(address);
     if let Some(token) = &token {
         let name = if matches.args.len() == 2 { name.to_owned() } else { ask_name(cx)? };
         return add_with_token(cx, matches, &name, token, address).await;
@@ -60,22 +60,32 @@ async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
         "" | "lxd" => {}
         other => bail!("Invalid protocol: {other}"),
     }
-    if matches.value("auth-type") == "candid" {
-        bail!("Authentication by Candid is not supported yet");
+    match matches.value("auth-type") {
+        "" | "tls" => {}
+        "candid" => bail!("Authentication by Candid is not supported yet"),
+        other => bail!("Invalid authentication type: {other}"),
     }
     let url = url_of(address);
+    if let Some((scheme, _)) =
+        url.split_once("://").filter(|(scheme, _)| !matches!(*scheme, "unix" | "https"))
+    {
+        bail!("Invalid URL scheme {scheme:?} in {url:?}");
+    }
+    if matches.is("public") {
+        return add_public(cx, matches, name, &url).await;
+    }
     match Address::parse(&url)? {
         address @ Address::Unix(_) => {
             let client = Client::new(address, None);
             client.get::<Server>("/1.0").await?;
             let project = project(matches, &client).await?;
-            remember(cx, name, &url, project)
+            remember(cx, matches, name, &url, project)
         }
         Address::Https { host, port } => {
-            let client = connect(cx, matches, name, &host, port, None).await?;
+            let client = connect(cx, matches, name, &host, port, Some(identity(cx)?), None).await?;
             authenticate(matches, name, &client).await?;
             let project = project(matches, &client).await?;
-            remember(cx, name, &url, project)
+            remember(cx, matches, name, &url, project)
         }
     }
 }
@@ -95,6 +105,9 @@ fn url_of(text: &str) -> String {
     }
     if text.starts_with('/') {
         return format!("unix://{text}");
+    }
+    if text.contains("://") && !text.starts_with("https://") {
+        return text.to_owned();
     }
     let authority = text.strip_prefix("https://").unwrap_or(text).trim_end_matches('/');
     let has_port = match authority.rsplit_once(':') {
@@ -128,7 +141,8 @@ async fn add_with_token(
     for address in &token.addresses {
         let url = url_of(address);
         let Address::Https { host, port } = Address::parse(&url)? else { continue };
-        let client = match connect(cx, matches, name, &host, port, Some(&token.fingerprint)).await {
+        let own = Some(identity(cx)?);
+        let client = match connect(cx, matches, name, &host, port, own, Some(&token.fingerprint)).await {
             Ok(client) => client,
             Err(error) => {
                 last = Some(error);
@@ -141,9 +155,33 @@ async fn add_with_token(
             .await
             .context("Failed to create certificate")?;
         let project = project(matches, &client).await?;
-        return remember(cx, name, &url, project);
+        return remember(cx, matches, name, &url, project);
     }
     Err(last.unwrap_or_else(|| anyhow::anyhow!("The token names no address")))
+}
+
+/// The own certificate; made when there is none.
+fn identity(cx: &Cx) -> Result<Identity> {
+    let dir = cx.conf().dir.clone();
+    if let Some(identity) = Identity::load(&dir)? {
+        return Ok(identity);
+    }
+    eprintln!("Generating a client certificate. This may take a minute...");
+    Ok(Identity::generate(&dir)?)
+}
+
+/// A server of public images: nobody has to trust us.
+async fn add_public(cx: &Cx, matches: &Matches, name: &str, url: &str) -> Result<()> {
+    match Address::parse(url)? {
+        address @ Address::Unix(_) => drop(Client::new(address, None).get::<Server>("/1.0").await?),
+        Address::Https { host, port } => {
+            let client = connect(cx, matches, name, &host, port, None, None).await?;
+            client.get::<Server>("/1.0").await?;
+        }
+    }
+    let mut conf = cx.conf_mut();
+    conf.remotes.insert(name.to_owned(), Remote { addr: url.to_owned(), public: true, ..Remote::default() });
+    conf.save()
 }
 
 /// Looks at the server's certificate, lets the user check it, and keeps it.
@@ -153,21 +191,15 @@ async fn connect(
     name: &str,
     host: &str,
     port: u16,
+    identity: Option<Identity>,
     expected: Option<&str>,
 ) -> Result<Client> {
     let dir = cx.conf().dir.clone();
-    let identity = match Identity::load(&dir)? {
-        Some(identity) => identity,
-        None => {
-            eprintln!("Generating a client certificate. This may take a minute...");
-            Identity::generate(&dir)?
-        }
-    };
     let address = Address::Https { host: host.to_owned(), port };
     let pin = cx.conf().server_certificate(name);
     let known = std::fs::read_to_string(&pin).ok().and_then(|pem| lxd_client::pem_to_der(&pem).ok());
     let authority = Some(dir.join("client.ca")).filter(|path| path.exists());
-    let mut tls = TlsSettings { pinned: known, identity: Some(identity), authority, accept_any: false };
+    let mut tls = TlsSettings { pinned: known, identity, authority, accept_any: false };
     if tls.pinned.is_none() {
         // A certificate of a known authority needs no question.
         let trial = Client::new(address.clone(), Some(tls.clone()));
@@ -247,7 +279,9 @@ async fn authenticate(matches: &Matches, name: &str, client: &Client) -> Result<
 /// The project of the remote: the given one, or what the user chooses among several.
 async fn project(matches: &Matches, client: &Client) -> Result<String> {
     if matches.given("project") {
-        return Ok(matches.value("project").to_owned());
+        let name = matches.value("project");
+        client.get::<Project>(&format!("/1.0/projects/{}", encode(name))).await?;
+        return Ok(name.to_owned());
     }
     let projects: Vec<Project> = client.get("/1.0/projects?recursion=1").await.unwrap_or_default();
     let mut names: Vec<String> = projects.into_iter().map(|project| project.name).collect();
@@ -263,10 +297,11 @@ async fn project(matches: &Matches, client: &Client) -> Result<String> {
     Ok(if answer.is_empty() { "default".to_owned() } else { answer })
 }
 
-fn remember(cx: &Cx, name: &str, url: &str, project: String) -> Result<()> {
+fn remember(cx: &Cx, matches: &Matches, name: &str, url: &str, project: String) -> Result<()> {
     let remote = Remote {
         addr: url.to_owned(),
         auth_type: "tls".into(),
+        domain: matches.value("domain").to_owned(),
         project,
         protocol: "lxd".into(),
         ..Remote::default()
@@ -308,6 +343,7 @@ mod tests {
             ("::1", "https://[::1]:8443"),
             ("/run/x.sock", "unix:///run/x.sock"),
             ("unix:///run/x.sock", "unix:///run/x.sock"),
+            ("http://host", "http://host"),
         ] {
             assert_eq!(url_of(typed), url);
         }

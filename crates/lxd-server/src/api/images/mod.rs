@@ -22,7 +22,7 @@ pub fn routes() -> Vec<Route> {
     let manage = Access::Project(Level::Manage);
     let mut rows = vec![
         route(Method::GET, ALL, Access::Anyone, "1.0", list),
-        route(Method::POST, ALL, manage, "1.0", upload::create),
+        route(Method::POST, ALL, Access::Anyone, "1.0", upload::create),
         route(Method::GET, ONE, Access::Anyone, "1.0", get),
         route(Method::PUT, ONE, manage, "1.0", put),
         route(Method::PATCH, ONE, manage, "patch", patch),

@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use lxd_api::image::ImagesPost;
+use lxd_auth::{Level, Permit};
 use lxd_core::images::multipart::{Event, Form};
 use lxd_core::images::{self, ImageUpload, UploadOptions};
 use lxd_types::{Error, Result};
@@ -11,9 +12,13 @@ use crate::{Ctx, Reply, body, path};
 
 /// Makes an image of what the client sends. No image begins with a brace: such a body is a JSON request, whatever
 /// its content type says.
+/// Another server that was told a secret may send one image.
 pub async fn create(mut cx: Ctx) -> Result<Reply> {
-    let permit = cx.permit()?;
-    let options = options(&cx);
+    let (permit, options) = match cx.header("x-lxd-secret").filter(|secret| !secret.is_empty()) {
+        Some(secret) => pushed(&cx, secret)?,
+        None => (lxd_auth::authorize(&cx.caller, &cx.project, Level::Manage)?, options(&cx)),
+    };
+    let by_push = cx.header("x-lxd-secret").is_some();
     let form = Form::new(cx.header("content-type").unwrap_or_default()).map_err(Error::from)?;
     let mut stream = cx.stream();
     if let Some(form) = form {
@@ -21,7 +26,7 @@ pub async fn create(mut cx: Ctx) -> Result<Reply> {
         return Reply::operation(&images::create_from_upload(&cx.core, &permit, upload, options));
     }
     let first = stream.next().await.transpose().map_err(gone)?.unwrap_or_default();
-    if first.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{') {
+    if first.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{') && !by_push {
         let post: ImagesPost = body::json(&rest(first, &mut stream).await?)?;
         return Reply::operation(&*images::create_from_request(&cx.core, &permit, post).await?);
     }
@@ -84,6 +89,17 @@ async fn rest(
 
 fn gone(error: std::io::Error) -> Error {
     Error::bad_request(format!("Failed to read body: {error}"))
+}
+
+/// The leave to send an image here with the secret of a token, and what the token's creator wants it to be.
+fn pushed(cx: &Ctx, secret: &str) -> Result<(Permit, UploadOptions)> {
+    let fingerprint = cx.header("x-lxd-fingerprint").unwrap_or_default();
+    let options = images::accept_push(&cx.core, &cx.project, fingerprint, secret)?;
+    let filename = cx.header("x-lxd-filename").unwrap_or_default().to_owned();
+    Ok((
+        Permit::granted(cx.project.clone(), cx.caller.as_ref().clone()),
+        UploadOptions { filename, ..options },
+    ))
 }
 
 /// The `X-LXD-*` headers.

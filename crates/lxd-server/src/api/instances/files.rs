@@ -4,11 +4,12 @@ use chrono::DateTime;
 use http::HeaderName;
 use lxd_core::instances::content::{self, Content, New};
 use lxd_core::instances::upload::Upload;
+use lxd_core::transfer;
 use lxd_types::error::Context;
 use lxd_types::helper::{FileOwner, FileStat, PathKind};
 use lxd_types::{Error, Result};
 
-use crate::{Ctx, Reply, transfer};
+use crate::{Ctx, Reply};
 
 /// The longest text of a symbolic link, in bytes.
 const LINK: usize = 4096;

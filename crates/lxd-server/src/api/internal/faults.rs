@@ -1,4 +1,7 @@
 //! `PUT /internal/faults?fault=fail|kill|none&at=N`: faults on purpose, see `lxd_core::faults`.
+//! `PUT /internal/tasks/{name}?ahead=SECONDS`: a background task at a later time, see `lxd_core::background`.
+
+use std::time::Duration;
 
 use http::Method;
 use lxd_core::faults::Fault;
@@ -9,7 +12,10 @@ use crate::{Ctx, Reply};
 
 /// Rows of the route table.
 pub fn routes() -> Vec<Route> {
-    vec![route(Method::PUT, "/internal/faults", Access::Root, "1.0", arm)]
+    vec![
+        route(Method::PUT, "/internal/faults", Access::Root, "1.0", arm),
+        route(Method::PUT, "/internal/tasks/{name}", Access::Root, "1.0", run_task),
+    ]
 }
 
 /// Arms a point; answers how many were passed since the last call.
@@ -22,4 +28,11 @@ async fn arm(cx: Ctx) -> Result<Reply> {
     };
     let at = cx.query("at").and_then(|text| text.parse().ok()).unwrap_or(0);
     Reply::json(&cx.core.faults.arm(fault, at)?)
+}
+
+/// Runs a task now; answers when it has ended.
+async fn run_task(cx: Ctx) -> Result<Reply> {
+    let ahead = cx.query("ahead").and_then(|text| text.parse().ok()).unwrap_or(0);
+    lxd_core::background::run_ahead(&cx.core, cx.param("name"), Duration::from_secs(ahead)).await?;
+    Ok(Reply::empty())
 }

@@ -1,16 +1,22 @@
 //! Image servers that speak simplestreams: what they offer, and finding an image in it. The parsing is total: whatever
 //! a server sends is either understood or left out.
 
+mod products;
+
 use std::collections::{BTreeMap, HashSet};
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
+use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue};
 use lxd_api::Timestamp;
 use lxd_api::image::{Image, ImageAlias};
 use lxd_types::arch::Architecture;
 use serde::Deserialize;
 
-use crate::{Error, Proxies, Reply, Result, web};
+use products::is_plain;
+pub use products::parse;
+
+use crate::{Egress, Error, Reply, Result, web};
 
 /// The longest index or list of products that is read, in bytes.
 const LONGEST: usize = 128 * 1024 * 1024;
@@ -45,6 +51,23 @@ pub struct StreamFile {
     pub path: String,
     /// Bytes.
     pub size: u64,
+    /// Its own SHA-256, when the server says it.
+    pub sha256: String,
+    /// What changed since files of older images.
+    pub deltas: Vec<StreamDelta>,
+}
+
+/// What changed since a file of an older image (`vcdiff`).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StreamDelta {
+    /// Fingerprint of the older image.
+    pub base: String,
+    /// Path below the server's URL.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256 of the delta.
+    pub sha256: String,
 }
 
 impl StreamImage {
@@ -59,7 +82,7 @@ impl StreamImage {
 pub struct Streams {
     /// The images.
     pub images: Vec<StreamImage>,
-    /// Version of the answers, for asking again.
+    /// Version of the answers (tag or date), for asking again.
     etags: BTreeMap<String, String>,
 }
 
@@ -76,64 +99,16 @@ struct IndexEntry {
     path: String,
 }
 
-#[derive(Deserialize)]
-struct Products {
-    // Not `default`: then an empty JSON list would be one of these too.
-    products: Option<BTreeMap<String, Product>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Product {
-    aliases: String,
-    arch: String,
-    os: String,
-    release: String,
-    release_title: String,
-    version: String,
-    variant: String,
-    #[serde(alias = "supported_eol")]
-    support_eol: String,
-    #[serde(alias = "lxd_requirements")]
-    requirements: BTreeMap<String, String>,
-    versions: BTreeMap<String, Version>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Version {
-    items: BTreeMap<String, Item>,
-    label: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Item {
-    ftype: String,
-    path: String,
-    size: u64,
-    sha256: String,
-    combined_sha256: String,
-    combined_rootxz_sha256: String,
-    combined_squashfs_sha256: String,
-    #[serde(rename = "combined_disk-kvm-img_sha256")]
-    combined_disk_kvm: String,
-    #[serde(rename = "combined_disk1-img_sha256")]
-    combined_disk1: String,
-    #[serde(rename = "combined_uefi1-img_sha256")]
-    combined_uefi1: String,
-}
-
 impl Streams {
     /// Reads what a server offers; with what it offered before, only what changed since is sent.
     ///
     /// # Errors
     /// The server is away or sends no index.
-    pub async fn fetch(server: &str, before: Option<&Self>, proxies: &Proxies) -> Result<Self> {
+    pub async fn fetch(server: &str, before: Option<&Self>, egress: &Egress) -> Result<Self> {
         let base = server.trim_end_matches('/');
         let mut etags = BTreeMap::new();
         let index_url = format!("{base}/streams/v1/index.json");
-        let index: Index = match load(&index_url, "", proxies).await? {
+        let index: Index = match load(&index_url, "", egress).await? {
             Loaded::New(bytes, _) => serde_json::from_slice(&bytes).map_err(Error::protocol)?,
             Loaded::Same => return Err(Error::Protocol(format!("{index_url:?}: unexpected answer 304"))),
         };
@@ -145,7 +120,7 @@ impl Streams {
         let mut lists = Vec::new();
         for path in &paths {
             let known = before.and_then(|before| before.etags.get(path)).map_or("", String::as_str);
-            match load(&format!("{base}/{path}"), known, proxies).await? {
+            match load(&format!("{base}/{path}"), known, egress).await? {
                 Loaded::Same => {
                     etags.insert(path.clone(), known.to_owned());
                     lists.push(None);
@@ -165,7 +140,7 @@ impl Streams {
         for (path, list) in paths.iter().zip(lists) {
             let bytes = match list {
                 Some(bytes) => bytes,
-                None => match load(&format!("{base}/{path}"), "", proxies).await? {
+                None => match load(&format!("{base}/{path}"), "", egress).await? {
                     Loaded::New(bytes, _) => bytes,
                     Loaded::Same => continue,
                 },
@@ -176,13 +151,14 @@ impl Streams {
         Ok(Self { images, etags })
     }
 
-    /// The images as LXD servers list theirs; the newest of each product has the aliases.
-    pub fn listed(&self) -> Vec<Image> {
+    /// The images as LXD servers list theirs; the newest of each product has the aliases, those of the own architecture
+    /// without its name too.
+    pub fn listed(&self, own: Architecture) -> Vec<Image> {
         let mut taken = HashSet::new();
         self.images
             .iter()
             .map(|image| {
-                let mut listed = image.as_listed();
+                let mut listed = image.as_listed(own);
                 listed.aliases.retain(|alias| {
                     taken.insert((alias.name.clone(), image.architecture.clone(), image.virtual_machine))
                 });
@@ -219,15 +195,22 @@ impl Streams {
 }
 
 impl StreamImage {
-    fn as_listed(&self) -> Image {
+    /// An image as LXD servers list theirs.
+    pub fn as_listed(&self, own: Architecture) -> Image {
         let time =
             |time: Option<DateTime<Utc>>| time.map_or_else(|| Timestamp::from_unix(0), Timestamp::from);
-        let alias = |name: &String| ImageAlias { name: name.clone(), ..ImageAlias::default() };
+        let alias = |name: String| ImageAlias { name, ..ImageAlias::default() };
+        let short = self.properties.get("architecture").unwrap_or(&self.architecture);
+        let bare = self.architecture == own.name();
+        let names = self.aliases.iter().flat_map(|name| {
+            let whole = format!("{name}/{short}");
+            bare.then(|| name.clone()).into_iter().chain([whole])
+        });
         Image {
             properties: self.properties.clone(),
             public: true,
             expires_at: time(self.expires),
-            aliases: self.aliases.iter().map(alias).collect(),
+            aliases: names.map(alias).collect(),
             architecture: self.architecture.clone(),
             fingerprint: self.fingerprint.clone(),
             size: i64::try_from(self.size()).unwrap_or(i64::MAX),
@@ -252,147 +235,30 @@ enum Loaded {
     Same,
 }
 
-async fn load(url: &str, etag: &str, proxies: &Proxies) -> Result<Loaded> {
+async fn load(url: &str, etag: &str, egress: &Egress) -> Result<Loaded> {
     let mut headers = HeaderMap::new();
     headers.insert("user-agent", HeaderValue::from_static("LXD 4.18"));
-    if let Some(etag) = HeaderValue::from_str(etag).ok().filter(|etag| !etag.is_empty()) {
-        headers.insert("if-none-match", etag);
+    if let Some(version) = HeaderValue::from_str(etag).ok().filter(|etag| !etag.is_empty()) {
+        let is_date = !etag.ends_with('"');
+        headers.insert(if is_date { IF_MODIFIED_SINCE } else { IF_NONE_MATCH }, version);
     }
-    let mut reply: Reply = web::fetch("GET", url, &headers, proxies).await?;
+    let mut reply: Reply = web::fetch("GET", url, &headers, egress).await?;
     match reply.status {
         200 => {}
         304 => return Ok(Loaded::Same),
         status => return Err(Error::Protocol(format!("Unable to fetch {url:?}: HTTP status {status}"))),
     }
-    let etag = reply.header("etag").to_owned();
+    let tag = reply.header("etag");
+    let etag = if tag.ends_with('"') { tag } else { reply.header("last-modified") }.to_owned();
     let mut bytes = Vec::new();
-    while let Some(block) = reply.chunk().await? {
+    let silent = |_| Error::Connect(format!("{url:?}: timeout in the middle of the answer"));
+    while let Some(block) = tokio::time::timeout(egress.patience, reply.chunk()).await.map_err(silent)?? {
         if bytes.len() + block.len() > LONGEST {
             return Err(Error::Protocol(format!("{url:?} is longer than {LONGEST} bytes")));
         }
         bytes.extend_from_slice(&block);
     }
     Ok(Loaded::New(bytes, etag))
-}
-
-/// A path below the server's URL that stays there.
-fn is_plain(path: &str) -> bool {
-    let parts = || path.split('/');
-    !path.is_empty()
-        && !path.contains("://")
-        && !path.contains(['?', '#', '\\'])
-        && !path.chars().any(|c| c.is_whitespace() || c.is_control())
-        && parts().all(|part| !part.is_empty() && part != "." && part != "..")
-}
-
-/// The images of a list of products.
-///
-/// # Errors
-/// It is none.
-pub fn parse(bytes: &[u8]) -> Result<Vec<StreamImage>> {
-    let list: Products = serde_json::from_slice(bytes).map_err(Error::protocol)?;
-    let mut images = Vec::new();
-    for product in list.products.unwrap_or_default().into_values() {
-        let Some(architecture) = Architecture::from_alias(&product.arch) else { continue };
-        for (serial, version) in &product.versions {
-            images.extend(of_version(&product, architecture, serial, version));
-        }
-    }
-    Ok(images)
-}
-
-/// A container's and a virtual machine's image of one version, where it has them.
-fn of_version(
-    product: &Product,
-    architecture: Architecture,
-    serial: &str,
-    version: &Version,
-) -> Vec<StreamImage> {
-    let items = || version.items.values().filter(|item| is_plain(&item.path));
-    let of_type = |name: &str| items().find(|item| item.ftype == name);
-    let mut found = Vec::new();
-    if let Some(whole) = of_type("lxd_combined.tar.gz") {
-        found.push(image(product, architecture, serial, version, &whole.sha256, "tar.gz", &[whole]));
-    }
-    if let Some(meta) = of_type("lxd.tar.xz") {
-        let legacy_root = if meta.combined_rootxz_sha256.is_empty() {
-            &meta.combined_sha256
-        } else {
-            &meta.combined_rootxz_sha256
-        };
-        let roots = [("squashfs", &meta.combined_squashfs_sha256), ("root.tar.xz", legacy_root)];
-        let root = roots.iter().find_map(|(name, hash)| Some((name, *hash, of_type(name)?)));
-        if let Some((name, hash, root)) = root.filter(|_| found.is_empty()) {
-            found.push(image(product, architecture, serial, version, hash, name, &[meta, root]));
-        }
-        let disks = [
-            ("disk-kvm.img", &meta.combined_disk_kvm),
-            ("uefi1.img", &meta.combined_uefi1),
-            ("disk1.img", &meta.combined_disk1),
-        ];
-        let disk = disks.iter().find_map(|(name, hash)| Some((name, *hash, of_type(name)?)));
-        if let Some((name, hash, disk)) = disk {
-            let image = image(product, architecture, serial, version, hash, name, &[meta, disk]);
-            found.push(StreamImage { virtual_machine: true, ..image });
-        }
-    }
-    found.retain(|image| image.fingerprint.len() == 64 && image.fingerprint.bytes().all(is_lower_hex));
-    found
-}
-
-fn is_lower_hex(byte: u8) -> bool {
-    byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)
-}
-
-fn image(
-    product: &Product,
-    architecture: Architecture,
-    serial: &str,
-    version: &Version,
-    fingerprint: &str,
-    kind: &str,
-    files: &[&Item],
-) -> StreamImage {
-    let title = if product.release_title.is_empty() { &product.release } else { &product.release_title };
-    let label = if version.label.is_empty() { String::new() } else { format!(" ({})", version.label) };
-    let description = format!("{} {title} {}{label} ({serial})", product.os, product.arch);
-    let mut properties = BTreeMap::new();
-    for (key, value) in [
-        ("architecture", product.arch.as_str()),
-        ("description", &description),
-        ("label", &version.label),
-        ("os", &product.os),
-        ("release", &product.release),
-        ("serial", serial),
-        ("type", kind),
-        ("variant", &product.variant),
-        ("version", &product.version),
-    ] {
-        if !value.is_empty() {
-            properties.insert(key.to_owned(), value.to_owned());
-        }
-    }
-    for (key, value) in &product.requirements {
-        properties.insert(format!("requirements.{key}"), value.clone());
-    }
-    let aliases = product.aliases.split(',').map(str::trim).filter(|alias| !alias.is_empty());
-    StreamImage {
-        fingerprint: fingerprint.to_owned(),
-        aliases: aliases.map(str::to_owned).collect(),
-        architecture: architecture.name().to_owned(),
-        virtual_machine: false,
-        created: date(serial),
-        expires: date(&product.support_eol.replace('-', "")),
-        properties,
-        serial: serial.to_owned(),
-        files: files.iter().map(|item| StreamFile { path: item.path.clone(), size: item.size }).collect(),
-    }
-}
-
-/// The day that a version begins with: `20210131…`.
-fn date(text: &str) -> Option<DateTime<Utc>> {
-    let day = NaiveDate::parse_from_str(text.get(..8)?, "%Y%m%d").ok()?;
-    Some(day.and_hms_opt(0, 0, 0)?.and_utc())
 }
 
 #[cfg(test)]
@@ -414,6 +280,8 @@ mod tests {
                     "combined_disk-kvm-img_sha256": hash(disk),
                 },
                 "root.squashfs": {"ftype": "squashfs", "path": "images/root.squashfs", "size": 100},
+                "delta": {"ftype": "squashfs.vcdiff", "path": "images/d", "size": 3, "delta_base": "20210101_01:00"},
+                "lost": {"ftype": "squashfs.vcdiff", "path": "images/e", "size": 3, "delta_base": "nosuch"},
                 "root.tar.xz": {"ftype": "root.tar.xz", "path": "images/root.tar.xz", "size": 90},
                 "disk.qcow2": {"ftype": "disk-kvm.img", "path": "images/disk.qcow2", "size": 500},
                 "evil": {"ftype": "lxd_combined.tar.gz", "path": "../../etc/shadow", "sha256": hash('9')},
@@ -465,9 +333,15 @@ mod tests {
     fn facts_of_an_image() {
         let streams = streams();
         let image = streams.find("tiny", false, &[Architecture::X86_64]).unwrap();
-        assert_eq!(image.properties["description"], "Tiny one amd64 (20220101_01:00)");
+        assert_eq!(image.properties["description"], "Tiny  amd64 (20220101_01:00)");
+        let listed =
+            |own| image.as_listed(own).aliases.into_iter().map(|alias| alias.name).collect::<Vec<_>>();
+        assert_eq!(listed(Architecture::X86_64), ["tiny/1", "tiny/1/amd64", "tiny", "tiny/amd64"]);
+        assert_eq!(listed(Architecture::Aarch64), ["tiny/1/amd64", "tiny/amd64"]);
         assert_eq!(image.properties["requirements.secureboot"], "false");
         assert_eq!((image.size(), image.files.len()), (110, 2));
+        let deltas: Vec<_> = image.files[1].deltas.iter().map(|delta| (&*delta.base, &*delta.path)).collect();
+        assert_eq!(deltas, [(&*hash('a'), "images/d")]);
         assert_eq!(image.created.unwrap().to_rfc3339(), "2022-01-01T00:00:00+00:00");
     }
 
@@ -487,7 +361,7 @@ mod tests {
             let item = json!({"ftype": "lxd_combined.tar.gz", "path": path, "size": size, "sha256": hash});
             let list = json!({"products": {"a": {"arch": "amd64", "versions": {"1": {"items": {"x": item}}}}}});
             for image in parse(list.to_string().as_bytes()).unwrap() {
-                prop_assert!(image.fingerprint.bytes().all(is_lower_hex));
+                prop_assert!(products::is_hash(&image.fingerprint));
                 prop_assert!(image.files.iter().all(|file| file.path.split('/').all(|part| !part.is_empty() && part != "..")));
             }
         }
