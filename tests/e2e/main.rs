@@ -1,6 +1,7 @@
 //! End-to-end tests: the real daemon and real containers, driven through its socket and its clients, looked at
 //! from outside. One file per area; each test has a daemon and a network namespace of its own.
 
+mod acls;
 mod archive;
 mod backups;
 mod budget;

@@ -121,6 +121,11 @@ fn daemon() -> Daemon {
     let network =
         json!({"name": "rbr0", "config": {"ipv4.address": "10.95.1.1/24", "ipv6.address": "fd42:95::1/64"}});
     daemon.ok("POST", "/1.0/networks", &network);
+    let rule = json!({"action": "allow", "state": "enabled", "description": "x", "source": "10.0.0.1",
+        "destination": "10.0.0.2", "protocol": "tcp", "source_port": "1", "destination_port": "2"});
+    let icmp =
+        json!({"action": "drop", "state": "logged", "protocol": "icmp4", "icmp_type": "8", "icmp_code": "0"});
+    daemon.ok("POST", "/1.0/network-acls", &json!({"name": "acl1", "ingress": [rule], "egress": [icmp]}));
     daemon.ok("POST", "/1.0/storage-pools/default/volumes/custom", &json!({"name": "v1"}));
     let pem = std::fs::read_to_string(daemon.lxd_dir().join("server.crt")).unwrap();
     let certificate: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
@@ -155,6 +160,7 @@ fn concrete(daemon: &Daemon, path: &str) -> String {
         "images" => first("/1.0/images"),
         "instances" => "c1".to_owned(),
         "networks" => "rbr0".to_owned(),
+        "network-acls" => "acl1".to_owned(),
         "operations" => last(&daemon.get("/1.0/operations").metadata()["running"][0]),
         "warnings" => first("/1.0/warnings"),
         _ => "default".to_owned(),

@@ -1,4 +1,4 @@
-//! Wire structs of `network acl` objects (`rest-api.yaml`).
+//! Wire structs of `network acl` objects (`rest-api.yaml`), in the order in which clients show them.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -7,16 +7,16 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct NetworkAcl {
-    /// ACL configuration map (see config-keys.tsv).
-    pub config: BTreeMap<String, String>,
+    /// The new name for the ACL.
+    pub name: String,
     /// Description of the ACL.
     pub description: String,
     /// List of egress rules (order independent).
     pub egress: Vec<NetworkAclRule>,
     /// List of ingress rules (order independent).
     pub ingress: Vec<NetworkAclRule>,
-    /// The new name for the ACL.
-    pub name: String,
+    /// ACL configuration map (see config-keys.tsv).
+    pub config: BTreeMap<String, String>,
     /// List of URLs of objects using this profile.
     pub used_by: Vec<String>,
 }
@@ -33,38 +33,46 @@ pub struct NetworkAclPost {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct NetworkAclPut {
-    /// ACL configuration map (see config-keys.tsv).
-    pub config: BTreeMap<String, String>,
     /// Description of the ACL.
     pub description: String,
     /// List of egress rules (order independent).
     pub egress: Vec<NetworkAclRule>,
     /// List of ingress rules (order independent).
     pub ingress: Vec<NetworkAclRule>,
+    /// ACL configuration map (see config-keys.tsv).
+    pub config: BTreeMap<String, String>,
 }
 
-/// `NetworkACLRule` represents a single rule in an ACL ruleset.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+/// `NetworkACLRule` represents a single rule in an ACL ruleset. What is not given is not shown.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 pub struct NetworkAclRule {
     /// Action to perform on rule match.
     pub action: String,
-    /// Description of the rule.
-    pub description: String,
-    /// Destination address.
-    pub destination: String,
-    /// Destination port.
-    pub destination_port: String,
-    /// ICMP message code (for ICMP protocol).
-    pub icmp_code: String,
-    /// Type of ICMP message (for ICMP protocol).
-    pub icmp_type: String,
-    /// Protocol.
-    pub protocol: String,
     /// Source address.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub source: String,
+    /// Destination address.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub destination: String,
+    /// Protocol.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub protocol: String,
     /// Source port.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub source_port: String,
+    /// Destination port.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub destination_port: String,
+    /// Type of ICMP message (for ICMP protocol).
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub icmp_type: String,
+    /// ICMP message code (for ICMP protocol).
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub icmp_code: String,
+    /// Description of the rule.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub description: String,
     /// State of the rule.
     pub state: String,
 }
@@ -73,14 +81,14 @@ pub struct NetworkAclRule {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct NetworkAclsPost {
-    /// ACL configuration map (see config-keys.tsv).
-    pub config: BTreeMap<String, String>,
+    /// The new name for the ACL.
+    pub name: String,
     /// Description of the ACL.
     pub description: String,
     /// List of egress rules (order independent).
     pub egress: Vec<NetworkAclRule>,
     /// List of ingress rules (order independent).
     pub ingress: Vec<NetworkAclRule>,
-    /// The new name for the ACL.
-    pub name: String,
+    /// ACL configuration map (see config-keys.tsv).
+    pub config: BTreeMap<String, String>,
 }

@@ -9,7 +9,6 @@ use lxd_device::disk::{CustomVolume, CustomVolumes, Disk};
 use lxd_device::nic::{BridgedNic, IpvlanNic, Limiter, MacvlanNic, P2pNic, PhysicalNic, RoutedNic};
 use lxd_device::nodes::{NodesDevice, NodesKind};
 use lxd_device::proxy::ProxyDevice;
-use lxd_network::firewall::Firewall;
 use lxd_storage::{Pool, VolumeKind, VolumeRef};
 use lxd_sys::Dir;
 use lxd_types::names::ProjectName;
@@ -23,7 +22,7 @@ pub fn registry(core: &SharedCore) -> Registry {
     let disk = Disk::new(Arc::new(volumes));
     let proxy = ProxyDevice::new(
         core.helper.clone(),
-        Firewall::new(core.runner.clone()),
+        core.bridges.firewall().clone(),
         core.bridges.netlink().clone(),
     );
     let registry = Registry::default().with("disk", Arc::new(disk)).with("proxy", Arc::new(proxy));
@@ -33,7 +32,7 @@ pub fn registry(core: &SharedCore) -> Registry {
 fn interfaces(core: &SharedCore, registry: Registry) -> Registry {
     let netlink = core.bridges.netlink().clone();
     let limiter = Limiter::new(core.runner.clone(), netlink.clone());
-    let firewall = Firewall::new(core.runner.clone());
+    let firewall = core.bridges.firewall().clone();
     let bridged = BridgedNic::new(core.bridges.clone(), limiter.clone(), firewall.clone());
     registry
         .with("nic:bridged", Arc::new(bridged))

@@ -15,6 +15,7 @@ pub mod instances;
 mod inventory;
 pub mod journal;
 mod lifecycle;
+pub mod network_acls;
 pub mod networks;
 mod paths;
 pub mod profiles;

@@ -14,6 +14,7 @@ pub mod images;
 pub mod instance_backups;
 pub mod instances;
 pub mod journal;
+pub mod network_acls;
 pub mod networks;
 pub mod nodes;
 pub mod profiles;

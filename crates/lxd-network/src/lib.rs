@@ -3,6 +3,7 @@
 //! [`config`] holds the rules (pure); [`bridge`] turns a checked configuration into a [`bridge::BridgeSpec`] and that
 //! into an interface, addresses, firewall rules and a DHCP and DNS service. Nothing here knows the database.
 
+pub mod acl;
 pub mod bridge;
 pub mod config;
 pub mod firewall;

@@ -75,6 +75,7 @@ pub fn routes() -> Vec<Route> {
         api::images::routes,
         api::instances::routes,
         api::internal::routes,
+        api::network_acls::routes,
         api::networks::routes,
         api::operations::routes,
         api::profiles::routes,

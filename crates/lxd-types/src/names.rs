@@ -85,6 +85,8 @@ names! {
     VolumeName, |name| plain_name(name, "Storage volume", "storage volume");
     /// A managed network; also the name of its interface.
     NetworkName, interface_name;
+    /// A network ACL.
+    AclName, acl_name;
     /// A device of an instance or a profile. May contain slashes: see [`DeviceName::file_name`].
     DeviceName, device_name;
     /// An alias of an image. May contain slashes; never a file name.
@@ -128,6 +130,15 @@ fn host_name(name: &str) -> Result<(), &'static str> {
         return Err("Name can only contain alphanumeric and hyphen characters");
     }
     Ok(())
+}
+
+/// As the reference has it; the first two characters begin words with a meaning in rules.
+fn acl_name(name: &str) -> Result<(), String> {
+    match name.chars().next() {
+        None => Err("Name is required".to_owned()),
+        Some(first @ ('@' | '#')) => Err(format!("Name cannot start with reserved character '{first}'")),
+        Some(_) => host_name(name).map_err(str::to_owned),
+    }
 }
 
 /// The rules that all names obey which become file names: nothing that leaves its directory or breaks a line.

@@ -46,14 +46,14 @@ async fn run(core: &SharedCore, permit: &Permit, name: NetworkName, post: Networ
         let id = core.db.write(move |tx| record(tx, &wanted)).await?;
         core.faults.point("network recorded")?;
         let name = plan.name.to_string();
-        let (row, hosts) = core
+        let (spec, hosts) = core
             .db
             .read(move |tx| {
                 let row = networks::get(tx, projects::DEFAULT, &name, nodes::LONE)?;
-                Ok((row, super::hosts::of(tx, &name)?))
+                Ok((spec::load(tx, &row)?, super::hosts::of(tx, &name)?))
             })
             .await?;
-        core.bridges.start(&spec::of(&row)?, &hosts).await?;
+        core.bridges.start(&spec, &hosts).await?;
         core.faults.point("network started")?;
         core.db.write(move |tx| networks::set_state(tx, id, nodes::LONE, networks::CREATED)).await
     })
@@ -78,6 +78,8 @@ async fn plan(core: &SharedCore, permit: &Permit, name: NetworkName, post: Netwo
     let given: Config = post.config.into_iter().filter(|(_, value)| !value.is_empty()).collect();
     let config = with_defaults(given.clone(), lxd_host::sysctl::exists("net/ipv6"));
     validate(name.as_str(), &config, &given)?;
+    let (bridge, wanted) = (name.to_string(), config.clone());
+    core.db.read(move |tx| spec::check_acls(tx, projects::DEFAULT, &bridge, &wanted)).await?;
     let config = fill_auto(config, &spec::used(core).await?, &mut rand::random::<u64>)?;
     core.bridges.check_name_is_free(name.as_str()).await?;
     let mac = Mac::instance(rand::random()).to_string();

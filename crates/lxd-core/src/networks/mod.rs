@@ -8,7 +8,7 @@ mod leases;
 pub(crate) mod nics;
 mod rename;
 mod settle;
-mod spec;
+pub(crate) mod spec;
 mod start;
 mod state;
 mod update;

@@ -3,7 +3,6 @@
 use lxd_api::network::NetworkPost;
 use lxd_auth::Permit;
 use lxd_db::{networks, projects};
-use lxd_network::bridge::BridgeSpec;
 use lxd_network::network_name;
 use lxd_types::names::NetworkName;
 use lxd_types::{Error, Kind, Result};
@@ -37,13 +36,15 @@ async fn run(core: &SharedCore, permit: &Permit, name: &str, post: NetworkPost) 
     let new = network_name(&post.name)?;
     check(core, &row, &new).await?;
     let old: NetworkName = row.name.parse()?;
-    let renamed = BridgeSpec { name: new.clone(), ..spec::of(&row)? };
+    let id = row.id;
+    let renamed = networks::Network { name: new.to_string(), ..row };
+    let renamed = core.db.read(move |tx| spec::load(tx, &renamed)).await?;
     core.undoable(async |undo: &mut Log| {
         undo.push(Undo::SettleNetwork { name: old.clone() }).await?;
         undo.push(Undo::SettleNetwork { name: new.clone() }).await?;
         // Unused, so there are no static entries.
         core.bridges.rename(&old, &renamed, &[]).await?;
-        let (id, text) = (row.id, new.to_string());
+        let text = new.to_string();
         core.db.write(move |tx| networks::rename(tx, id, &text)).await
     })
     .await?;

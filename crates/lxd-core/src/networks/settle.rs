@@ -19,14 +19,14 @@ pub async fn settle(core: &Core, name: &NetworkName) -> Result<()> {
             let Some(id) = networks::find(tx, projects::DEFAULT, &wanted)? else { return Ok(None) };
             let row = networks::get(tx, projects::DEFAULT, &wanted, nodes::LONE)?;
             if row.state == networks::CREATED {
-                return Ok(Some((row, hosts::of(tx, &wanted)?)));
+                return Ok(Some((spec::load(tx, &row)?, hosts::of(tx, &wanted)?)));
             }
             networks::delete(tx, id)?;
             Ok(None)
         })
         .await?;
     match row {
-        Some((row, hosts)) => core.bridges.start(&spec::of(&row)?, &hosts).await,
+        Some((spec, hosts)) => core.bridges.start(&spec, &hosts).await,
         None => core.bridges.delete(name).await,
     }
 }

@@ -1,6 +1,8 @@
 //! From the row of a network to what shall be on the host, and to what users see of it.
 
 use lxd_db::networks::Network;
+use lxd_db::{Tx, network_acls};
+use lxd_network::acl::{self, BridgeAcls};
 use lxd_network::bridge::BridgeSpec;
 use lxd_network::config::Used;
 use lxd_types::{Cidr, Config, ConfigExt, Mac, Result};
@@ -10,7 +12,36 @@ use crate::SharedCore;
 /// Key of the hardware address that a bridge keeps. It is ours: users neither see nor set it.
 pub(super) const HWADDR: &str = "volatile.bridge.hwaddr";
 
-/// The bridge that a row describes.
+/// The bridge that a row describes, with the rules of its ACLs.
+///
+/// # Errors
+/// As [`of`]; an ACL is missing, or has a rule that a bridge cannot have.
+pub(crate) fn load(tx: &Tx<'_>, row: &Network) -> Result<BridgeSpec> {
+    let names = acl::names(&row.config);
+    if names.is_empty() {
+        return of(row);
+    }
+    let stored = |name: &&str| {
+        let stored = network_acls::get(tx, row.project_id, name)
+            .map_err(|error| error.context(format!("Failed loading network ACL {name:?}")))?;
+        crate::network_acls::rules(&stored)
+    };
+    let acls = names.iter().map(stored).collect::<Result<Vec<_>>>()?;
+    Ok(BridgeSpec { acls: Some(BridgeAcls::new(&row.name, &row.config, &acls)?), ..of(row)? })
+}
+
+/// Refuses ACLs that a network cannot have.
+///
+/// # Errors
+/// One is missing or there twice, or has a rule that a bridge cannot have.
+pub(super) fn check_acls(tx: &Tx<'_>, project_id: i64, name: &str, config: &Config) -> Result<()> {
+    acl::check_names(config, &network_acls::names(tx, project_id)?.into_iter().collect())?;
+    let stored = |name: &&str| crate::network_acls::rules(&network_acls::get(tx, project_id, name)?);
+    let acls = acl::names(config).iter().map(stored).collect::<Result<Vec<_>>>()?;
+    BridgeAcls::new(name, config, &acls).map(drop)
+}
+
+/// The bridge that a row describes, without its ACLs.
 ///
 /// # Errors
 /// The row holds a value that is not allowed.

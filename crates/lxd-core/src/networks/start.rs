@@ -97,7 +97,8 @@ async fn try_start(core: &SharedCore, project_id: i64, name: &str) -> Result<()>
 }
 
 async fn start_bridge(core: &SharedCore, row: &networks::Network, hosts: &[StaticHost]) -> Result<()> {
-    let spec = spec::of(row)?;
+    let stored = row.clone();
+    let spec = core.db.read(move |tx| spec::load(tx, &stored)).await?;
     let is_new = core.bridges.netlink().link(spec.name.as_str()).await?.is_none();
     core.bridges.start(&spec, hosts).await?;
     if is_new {

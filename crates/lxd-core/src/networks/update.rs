@@ -26,6 +26,8 @@ async fn run(core: &SharedCore, permit: &Permit, name: &str, put: NetworkPut) ->
     let (project, wanted) = (permit.project().clone(), name.to_owned());
     let old = core.db.read(move |tx| super::row(tx, &project, &wanted)).await?;
     let new = plan(core, name, &old.config, put.config).await?;
+    let (owner, bridge, wanted) = (old.project_id, name.to_owned(), new.clone());
+    core.db.read(move |tx| spec::check_acls(tx, owner, &bridge, &wanted)).await?;
     record(core, permit.project(), name, &put.description, &new).await?;
     if let Err(error) = apply(core, permit.project(), name).await {
         record(core, permit.project(), name, &old.description, &old.config).await?;
@@ -75,7 +77,9 @@ async fn record(
 /// Makes the host be as recorded.
 async fn apply(core: &SharedCore, project: &ProjectName, name: &str) -> Result<()> {
     let (project, name) = (project.clone(), name.to_owned());
-    let (row, hosts) =
-        core.db.read(move |tx| Ok((super::row(tx, &project, &name)?, hosts::of(tx, &name)?))).await?;
-    core.bridges.start(&spec::of(&row)?, &hosts).await
+    let (spec, hosts) = core
+        .db
+        .read(move |tx| Ok((spec::load(tx, &super::row(tx, &project, &name)?)?, hosts::of(tx, &name)?)))
+        .await?;
+    core.bridges.start(&spec, &hosts).await
 }

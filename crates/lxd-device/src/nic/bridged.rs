@@ -8,7 +8,7 @@ use lxd_host::netlink::{Link, Netlink};
 use lxd_host::sysctl;
 use lxd_network::bridge::Bridges;
 use lxd_network::bridge::hosts::{self, StaticHost};
-use lxd_network::firewall::{self, Firewall, nic};
+use lxd_network::firewall::{self, Firewall, PortFilter};
 use lxd_types::names::NetworkName;
 use lxd_types::{Cidr, ConfigExt, Device, Error, Flag, InstanceKind, Mac, Result};
 
@@ -96,7 +96,7 @@ impl DeviceType for BridgedNic {
             if filters(new) {
                 self.filter(context, new, host, mac, &known).await?;
             } else if filters(old) {
-                self.firewall.apply(nic::remove_port(&label(context))).await?;
+                self.firewall.remove_port(label(context)).await?;
             }
         }
         Ok(Started::default())
@@ -163,7 +163,7 @@ impl BridgedNic {
     async fn forget(&self, context: &Context, device: &Device) -> Result<()> {
         routes::remove(self.netlink(), parent(device), &routes::of(device)).await?;
         if filters(device) {
-            self.firewall.apply(nic::remove_port(&label(context))).await?;
+            self.firewall.remove_port(label(context)).await?;
         }
         limits::release(&self.limiter, context, device).await
     }
@@ -176,13 +176,13 @@ impl BridgedNic {
         mac: Mac,
         known: &StaticHost,
     ) -> Result<()> {
-        let filter = nic::PortFilter {
+        let filter = PortFilter {
             interface: host.to_owned(),
             mac,
             ipv4: allowed(device, "ipv4", known)?,
             ipv6: allowed(device, "ipv6", known)?,
         };
-        self.firewall.apply(nic::replace_port(&label(context), &filter)).await
+        self.firewall.set_port(label(context), filter).await
     }
 
     /// Tells the network's DHCP and DNS service the instance's name and fixed addresses; answers these.

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use lxd_config::Table;
 use lxd_host::netlink::{Netlink, RouteOwner, RouteSpec};
 use lxd_host::sysctl;
-use lxd_network::firewall::{self, Firewall, nic};
+use lxd_network::firewall::{self, Firewall};
 use lxd_types::error::Context as _;
 use lxd_types::{Cidr, ConfigExt, Device, Error, InstanceKind, Result};
 
@@ -59,7 +59,7 @@ impl RoutedNic {
                 self.netlink.add_neighbour_proxy(parent, destination.address()).await?;
             }
         }
-        self.firewall.apply(nic::replace_routed(&label(context), host)).await
+        self.firewall.set_routed(label(context), host).await
     }
 
     /// Removes what is not gone with the interface itself.
@@ -70,7 +70,7 @@ impl RoutedNic {
                 self.netlink.delete_neighbour_proxy(&parent, cidr.address()).await?;
             }
         }
-        self.firewall.apply(nic::remove_routed(&label(context))).await?;
+        self.firewall.remove_routed(label(context)).await?;
         limits::release(&self.limiter, context, device).await
     }
 

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use lxd_config::Table;
 use lxd_host::Helper;
 use lxd_host::netlink::Netlink;
-use lxd_network::firewall::{self, Firewall, forward};
+use lxd_network::firewall::{self, Firewall, Forward};
 use lxd_types::helper::{Proxy, ProxyEnd};
 use lxd_types::{ConfigExt, Device, DeviceExt, Error, Flag, IdKind, InstanceKind, Result};
 
@@ -84,7 +84,7 @@ impl DeviceType for ProxyDevice {
             let (listen, connect) = (end(device, "listen")?, end(device, "connect")?);
             let mut rule = translation(device, &listen, &connect)?;
             rule.connect = static_address(context, rule.connect)?;
-            self.firewall.apply(forward::replace(&label(context), &rule)).await?;
+            self.firewall.set_forward(label(context), rule).await?;
         }
         Ok(Started::default())
     }
@@ -99,7 +99,7 @@ impl DeviceType for ProxyDevice {
 
     async fn stop(&self, context: &Context, device: &Device) -> Result<Volatile> {
         if translates(device) {
-            self.firewall.apply(forward::remove(&label(context))).await?;
+            self.firewall.remove_forward(label(context)).await?;
             return Ok(Volatile::new());
         }
         running::stop(&directory(context), &file(context)).await?;
@@ -140,7 +140,7 @@ fn inside(device: &Device) -> bool {
 }
 
 /// The rule of a translation, as far as the properties alone say it.
-fn translation(device: &Device, listen: &ProxyEnd, connect: &ProxyEnd) -> Result<forward::Forward> {
+fn translation(device: &Device, listen: &ProxyEnd, connect: &ProxyEnd) -> Result<Forward> {
     let refuse = |text: String| Err(Error::bad_request(text));
     if inside(device) {
         return refuse("Only host-bound proxies can use NAT".to_owned());
@@ -166,7 +166,7 @@ fn translation(device: &Device, listen: &ProxyEnd, connect: &ProxyEnd) -> Result
     }
     let target = |at: usize| to_ports.get(at).or(to_ports.first()).copied().unwrap_or_default();
     let ports = from_ports.iter().enumerate().map(|(at, port)| (*port, target(at))).collect();
-    Ok(forward::Forward { protocol, listen: from, connect: to, ports })
+    Ok(Forward { protocol, listen: from, connect: to, ports })
 }
 
 /// The instance's fixed address that is meant: only that one stays when the instance asks for another.

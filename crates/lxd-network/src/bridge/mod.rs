@@ -5,7 +5,6 @@
 //! configuration under running instances.
 
 pub mod dnsmasq;
-pub mod firewall;
 pub mod hosts;
 pub mod leases;
 mod link;
@@ -18,13 +17,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use lxd_host::Runner;
 use lxd_host::netlink::Netlink;
-use lxd_host::{Cmd, Input, Runner};
 use lxd_sys::Dir;
 use lxd_types::error::{Context, Many};
 use lxd_types::names::NetworkName;
 use lxd_types::{Error, Result};
 
+use crate::firewall::Firewall;
 use dnsmasq::Account;
 use hosts::StaticHost;
 use leases::Lease;
@@ -40,6 +40,7 @@ pub struct Bridges {
 struct Shared {
     runner: Arc<dyn Runner>,
     netlink: Netlink,
+    firewall: Firewall,
     root: PathBuf,
     group: Option<String>,
     /// One entry per network; the outer lock is held for a look-up only.
@@ -70,6 +71,7 @@ impl Bridges {
     pub fn new(runner: Arc<dyn Runner>, netlink: Netlink, root: PathBuf, group: Option<String>) -> Self {
         Self {
             shared: Arc::new(Shared {
+                firewall: Firewall::new(runner.clone()),
                 runner,
                 netlink,
                 root,
@@ -128,7 +130,7 @@ impl Bridges {
         let state = self.state(&spec.name);
         let mut state = state.lock().await;
         link::reconcile(&self.shared.netlink, spec).await?;
-        self.firewall(firewall::replace(spec)).await?;
+        self.shared.firewall.set_network(spec).await?;
         self.serve(&mut state, spec, hosts).await?;
         state.spec = Some(spec.clone());
         Ok(())
@@ -143,7 +145,7 @@ impl Bridges {
         let mut state = state.lock().await;
         let mut failed = Many::new();
         failed.keep(self.end_service(&mut state, name).await);
-        failed.keep(self.firewall(firewall::remove(name.as_str())).await);
+        failed.keep(self.shared.firewall.remove_network(name).await);
         failed.keep(self.shared.netlink.delete_link(name.as_str()).await.map_err(Error::from));
         state.spec = None;
         failed.into_result(format!("Failed to stop network {name:?}", name = name.as_str()))
@@ -276,6 +278,27 @@ impl Bridges {
         &self.shared.netlink
     }
 
+    /// The firewall of the host.
+    pub fn firewall(&self) -> &Firewall {
+        &self.shared.firewall
+    }
+
+    /// Applies other ACLs to a bridge that runs; one that does not gets them when it starts.
+    ///
+    /// # Errors
+    /// What the host refuses; the old ones hold then.
+    pub async fn set_acls(&self, spec: &BridgeSpec) -> Result<()> {
+        let state = self.state(&spec.name);
+        let mut state = state.lock().await;
+        let Some(old) = &state.spec else { return Ok(()) };
+        let new = BridgeSpec { acls: spec.acls.clone(), ..old.clone() };
+        if *old != new {
+            self.shared.firewall.set_network(&new).await?;
+            state.spec = Some(new);
+        }
+        Ok(())
+    }
+
     fn state(&self, name: &NetworkName) -> Arc<tokio::sync::Mutex<State>> {
         let mut states = self.shared.states.lock().expect("no panic happens while the lock is held");
         states.entry(name.clone()).or_default().clone()
@@ -287,16 +310,6 @@ impl Bridges {
 
     fn account(&self) -> Result<Account> {
         service::account(self.shared.group.as_deref())
-    }
-
-    async fn firewall(&self, script: String) -> Result<()> {
-        let cmd = Cmd::new("nft").args(["-f", "-"]).input(Input::Bytes(script.into_bytes()));
-        self.shared
-            .runner
-            .run(cmd)
-            .await
-            .map(|_| ())
-            .map_err(|e| Error::from(e).context("Failed to set up firewall"))
     }
 
     /// Makes the service be as it shall be: left alone, told to reload, restarted or ended.

@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use lxd_types::names::NetworkName;
 use lxd_types::{Cidr, Config, ConfigExt, Error, Flag, Ipv4Cidr, Ipv6Cidr, Mac, Result};
 
+use crate::acl::BridgeAcls;
+
 /// A bridge as it shall be.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct BridgeSpec {
@@ -24,6 +26,8 @@ pub struct BridgeSpec {
     pub dns: Dns,
     /// Lines appended to dnsmasq's configuration.
     pub raw_dnsmasq: String,
+    /// The rules of its ACLs, when it has any. The configuration only names them.
+    pub acls: Option<BridgeAcls>,
 }
 
 /// What both families have.
@@ -118,6 +122,7 @@ impl BridgeSpec {
             ipv6: ipv6(config)?,
             dns: dns(config),
             raw_dnsmasq: config.value("raw.dnsmasq").to_owned(),
+            acls: None,
         })
     }
 

@@ -156,15 +156,15 @@ keys! {
     /// `security.*`
     ACLS = [
         /// Comma-separated list of Network ACLs to apply to NICs connected to this network.
-        ACL_LIST: String = Key::new("security.acls").live().not_yet().since("network_bridge_acl"),
+        ACL_LIST: String = Key::new("security.acls").live().since("network_bridge_acl"),
         /// Action to use for ingress traffic that doesn't match any ACL rule.
-        ACL_INGRESS: String = Key::new("security.acls.default.ingress.action").one_of(&["allow", "drop", "reject"]).live().not_yet(),
+        ACL_INGRESS: String = Key::new("security.acls.default.ingress.action").one_of(&["allow", "drop", "reject"]).live(),
         /// Action to use for egress traffic that doesn't match any ACL rule.
-        ACL_EGRESS: String = Key::new("security.acls.default.egress.action").one_of(&["allow", "drop", "reject"]).live().not_yet(),
+        ACL_EGRESS: String = Key::new("security.acls.default.egress.action").one_of(&["allow", "drop", "reject"]).live(),
         /// Whether to log ingress traffic that doesn't match any ACL rule.
-        ACL_INGRESS_LOG: bool = Key::new("security.acls.default.ingress.logged").live().not_yet(),
+        ACL_INGRESS_LOG: bool = Key::new("security.acls.default.ingress.logged").live(),
         /// Whether to log egress traffic that doesn't match any ACL rule.
-        ACL_EGRESS_LOG: bool = Key::new("security.acls.default.egress.logged").live().not_yet(),
+        ACL_EGRESS_LOG: bool = Key::new("security.acls.default.egress.logged").live(),
     ]
 }
 

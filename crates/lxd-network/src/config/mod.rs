@@ -103,7 +103,6 @@ mod tests {
     fn what_has_no_effect_yet_is_named() {
         assert_eq!(text(&[("bridge.driver", "openvswitch")]), "not supported yet: bridge.driver=openvswitch");
         assert_eq!(text(&[("tunnel.a.id", "5")]), "not supported yet: tunnel.a.id");
-        assert_eq!(text(&[("security.acls", "x")]), "not supported yet: security.acls");
         let old = config(&[("maas.subnet.ipv4", "x")]);
         assert!(validate("br1", &old, &Config::new()).is_ok(), "what stood there before stays");
         assert_eq!(check_type("ovn").unwrap_err().chain(), "not supported yet: networks of type ovn");

@@ -1,86 +1,159 @@
-//! Firewall rules of instances' devices: pure renderers of `nft` scripts, and the one that applies them.
+//! The firewall: what shall hold of each network and device, and the driver that makes the host hold it.
 //!
-//! A script replaces everything of one label as a whole or not at all. Chains are named after the label, in our own
-//! tables `inet lxd` and `bridge lxd`; tables of others are never touched.
+//! A change replaces everything of one label as a whole or not at all. What others wrote is never touched.
 
-pub mod forward;
-pub mod nic;
+mod nft;
 
-use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use lxd_host::{Cmd, Input, Runner};
-use lxd_types::{Error, Result};
+use async_trait::async_trait;
+use lxd_host::Runner;
+use lxd_types::names::NetworkName;
+use lxd_types::{Cidr, Mac, Result};
 use sha2::{Digest, Sha256};
+
+use crate::bridge::BridgeSpec;
+use nft::Nft;
 
 /// Longest label that is taken as it is: the kernel allows 127 bytes for the name of a chain.
 const LONGEST: usize = 100;
 
-/// Applies scripts. Cheap to clone.
+/// What a port of a bridge may send.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PortFilter {
+    /// The interface on the host.
+    pub interface: String,
+    /// The only hardware address it may have.
+    pub mac: Mac,
+    /// The only IPv4 networks it may send from; all when not given, none when empty.
+    pub ipv4: Option<Vec<Cidr>>,
+    /// The only IPv6 networks it may send from; all when not given, none when empty.
+    pub ipv6: Option<Vec<Cidr>>,
+}
+
+/// What is forwarded where.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Forward {
+    /// `tcp` or `udp`.
+    pub protocol: &'static str,
+    /// Address of the host that is listened on.
+    pub listen: IpAddr,
+    /// Address of the instance.
+    pub connect: IpAddr,
+    /// Ports of the host and those of the instance that they lead to.
+    pub ports: Vec<(u16, u16)>,
+}
+
+/// What shall hold from now on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Change {
+    /// The rules of a bridge with its ACLs.
+    Network(Box<BridgeSpec>),
+    /// No rules of a bridge.
+    ForgetNetwork(NetworkName),
+    /// The filter of a port of a bridge, by the device's label.
+    Port(String, PortFilter),
+    /// No filter of a port.
+    ForgetPort(String),
+    /// A routed interface, by the device's label, sends only from addresses that are routed to it.
+    Routed(String, String),
+    /// No filter of a routed interface.
+    ForgetRouted(String),
+    /// Forwarding to an instance, by the device's label.
+    Forward(String, Forward),
+    /// No forwarding.
+    ForgetForward(String),
+}
+
+/// One way of telling the kernel.
+#[async_trait]
+pub(crate) trait Driver: Send + Sync {
+    /// Makes changes hold, in their order: all of them, or none.
+    ///
+    /// # Errors
+    /// What the kernel or its tool refuses.
+    async fn apply(&self, changes: &[Change]) -> Result<()>;
+}
+
+/// The firewall of this host. Cheap to clone.
 #[derive(Clone)]
 pub struct Firewall {
-    runner: Arc<dyn Runner>,
+    driver: Arc<dyn Driver>,
 }
 
 impl Firewall {
     /// A firewall of this host.
     pub fn new(runner: Arc<dyn Runner>) -> Self {
-        Self { runner }
+        Self { driver: Arc::new(Nft::new(runner)) }
     }
 
-    /// Applies a script: all of it, or nothing.
+    async fn change(&self, change: Change) -> Result<()> {
+        self.driver.apply(&[change]).await
+    }
+
+    /// Replaces the rules of a bridge.
     ///
     /// # Errors
-    /// What `nft` says.
-    pub async fn apply(&self, script: Script) -> Result<()> {
-        let cmd = Cmd::new("nft").args(["-f", "-"]).input(Input::Bytes(script.0.into_bytes()));
-        let done = self.runner.run(cmd).await;
-        done.map(drop).map_err(|e| Error::from(e).context("Failed to set up firewall"))
-    }
-}
-
-/// A text for `nft -f -`.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Script(String);
-
-/// A chain that is bound to a hook.
-#[derive(Clone, Copy, Debug)]
-struct Chain {
-    /// `inet` or `bridge`.
-    family: &'static str,
-    /// Beginning of its name.
-    start: &'static str,
-    /// Type, hook, priority.
-    hook: &'static str,
-}
-
-impl Script {
-    /// The script as text.
-    pub fn text(&self) -> &str {
-        &self.0
+    /// What the host refuses; the old rules hold then. So it is with all of these.
+    pub async fn set_network(&self, spec: &BridgeSpec) -> Result<()> {
+        self.change(Change::Network(Box::new(spec.clone()))).await
     }
 
-    /// Removes chains of a label, whether they are there or not.
-    fn remove(&mut self, chains: &[Chain], label: &str) {
-        for Chain { family, start, hook } in chains {
-            // Adding first makes the deletion succeed in any case.
-            let _ = writeln!(self.0, "add table {family} lxd");
-            let _ = writeln!(self.0, "add chain {family} lxd {start}.{label} {{ {hook} }}");
-            let _ = writeln!(self.0, "flush chain {family} lxd {start}.{label}");
-            let _ = writeln!(self.0, "delete chain {family} lxd {start}.{label}");
-        }
+    /// Removes the rules of a bridge, whether they are there or not.
+    ///
+    /// # Errors
+    /// What the host refuses.
+    pub async fn remove_network(&self, name: &NetworkName) -> Result<()> {
+        self.change(Change::ForgetNetwork(name.clone())).await
     }
 
-    /// Adds a chain with its rules; nothing when there are none.
-    fn add(&mut self, chain: Chain, label: &str, rules: &[String]) {
-        let Chain { family, start, hook } = chain;
-        if rules.is_empty() {
-            return;
-        }
-        let _ = writeln!(self.0, "add chain {family} lxd {start}.{label} {{ {hook} }}");
-        for rule in rules {
-            let _ = writeln!(self.0, "add rule {family} lxd {start}.{label} {rule}");
-        }
+    /// Replaces the filter of a port of a bridge.
+    ///
+    /// # Errors
+    /// What the host refuses.
+    pub async fn set_port(&self, label: String, filter: PortFilter) -> Result<()> {
+        self.change(Change::Port(label, filter)).await
+    }
+
+    /// Removes the filter of a port, whether it is there or not.
+    ///
+    /// # Errors
+    /// What the host refuses.
+    pub async fn remove_port(&self, label: String) -> Result<()> {
+        self.change(Change::ForgetPort(label)).await
+    }
+
+    /// Lets a routed interface send only from addresses that are routed to it.
+    ///
+    /// # Errors
+    /// What the host refuses.
+    pub async fn set_routed(&self, label: String, interface: &str) -> Result<()> {
+        self.change(Change::Routed(label, interface.to_owned())).await
+    }
+
+    /// Removes the filter of a routed interface, whether it is there or not.
+    ///
+    /// # Errors
+    /// What the host refuses.
+    pub async fn remove_routed(&self, label: String) -> Result<()> {
+        self.change(Change::ForgetRouted(label)).await
+    }
+
+    /// Replaces the forwarding of a device.
+    ///
+    /// # Errors
+    /// What the host refuses.
+    pub async fn set_forward(&self, label: String, forward: Forward) -> Result<()> {
+        self.change(Change::Forward(label, forward)).await
+    }
+
+    /// Removes the forwarding of a device, whether it is there or not.
+    ///
+    /// # Errors
+    /// What the host refuses.
+    pub async fn remove_forward(&self, label: String) -> Result<()> {
+        self.change(Change::ForgetForward(label)).await
     }
 }
 

@@ -7,6 +7,7 @@ pub mod events;
 pub mod images;
 pub mod instances;
 pub mod internal;
+pub mod network_acls;
 pub mod networks;
 pub mod operations;
 pub mod profiles;

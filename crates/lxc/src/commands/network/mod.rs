@@ -1,5 +1,6 @@
 //! `lxc network`
 
+mod acl;
 mod attach;
 mod describe;
 
@@ -18,6 +19,7 @@ pub static SPEC: Spec = Spec {
     name: "network",
     about: "Manage networks and attach instances to them",
     subs: &[
+        &acl::SPEC,
         &attach::ATTACH,
         &attach::ATTACH_PROFILE,
         &CREATE,

@@ -7,6 +7,7 @@
 use lxd_types::{Cidr, Mac};
 
 use super::{Chain, Script};
+use crate::firewall::PortFilter;
 
 const INPUT: Chain =
     Chain { family: "bridge", start: "in", hook: "type filter hook input priority -200; policy accept;" };
@@ -18,46 +19,27 @@ const RAW: Chain = Chain {
     hook: "type filter hook prerouting priority -300; policy accept;",
 };
 
-/// What a port of a bridge may send.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct PortFilter {
-    /// The interface on the host.
-    pub interface: String,
-    /// The only hardware address it may have.
-    pub mac: Mac,
-    /// The only IPv4 networks it may send from; all when not given, none when empty.
-    pub ipv4: Option<Vec<Cidr>>,
-    /// The only IPv6 networks it may send from; all when not given, none when empty.
-    pub ipv6: Option<Vec<Cidr>>,
-}
-
-/// The script that replaces the filter of a port.
-pub fn replace_port(label: &str, filter: &PortFilter) -> Script {
-    let mut script = remove_port(label);
+/// Replaces the filter of a port.
+pub fn replace_port(script: &mut Script, label: &str, filter: &PortFilter) {
+    remove_port(script, label);
     script.add(INPUT, label, &rules(filter, true));
     script.add(FORWARD, label, &rules(filter, false));
-    script
 }
 
-/// The script that removes the filter of a port.
-pub fn remove_port(label: &str) -> Script {
-    let mut script = Script::default();
+/// Removes the filter of a port.
+pub fn remove_port(script: &mut Script, label: &str) {
     script.remove(&[INPUT, FORWARD], label);
-    script
 }
 
-/// The script that lets a routed interface send only from addresses that are routed to it.
-pub fn replace_routed(label: &str, interface: &str) -> Script {
-    let mut script = remove_routed(label);
+/// Lets a routed interface send only from addresses that are routed to it.
+pub fn replace_routed(script: &mut Script, label: &str, interface: &str) {
+    remove_routed(script, label);
     script.add(RAW, label, &[format!("iif \"{interface}\" fib saddr . iif oif missing drop")]);
-    script
 }
 
-/// The script that removes the filter of a routed interface.
-pub fn remove_routed(label: &str) -> Script {
-    let mut script = Script::default();
+/// Removes the filter of a routed interface.
+pub fn remove_routed(script: &mut Script, label: &str) {
     script.remove(&[RAW], label);
-    script
 }
 
 /// Rules of a port towards the host itself (`to_host`), where it may ask for addresses, or towards other ports.
@@ -183,7 +165,9 @@ mod tests {
         ];
         assert!(order.map(place).is_sorted(), "{rules:?}");
         // Towards other ports nothing is asked for by DHCP.
-        let text = replace_port("c1.e0", &filter).text().to_owned();
+        let mut script = Script::default();
+        replace_port(&mut script, "c1.e0", &filter);
+        let text = script.text();
         assert!(!text.lines().any(|line| line.contains(" fwd.c1.e0 ") && line.contains("dport")));
     }
 

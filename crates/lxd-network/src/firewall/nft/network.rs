@@ -1,49 +1,44 @@
-//! Firewall rules of a bridge: the text for one `nft -f -`, which the kernel applies as a whole or not at all.
-//!
-//! All rules are in the table `inet lxd`, in up to four chains per network (`pstrt.NAME`, `fwd.NAME`, `in.NAME`,
-//! `out.NAME`). Tables of others are never touched.
+//! Rules of a bridge, in the table `inet lxd`: address translation, forwarding, its services and its ACLs. Pure.
 
-use std::fmt::Write as _;
+use super::{Chain, Script, acl};
+use crate::bridge::spec::{BridgeSpec, Family, Nat};
 
-use super::spec::{BridgeSpec, Family, Nat};
-
-/// Beginnings of the names of a network's chains, with the hook of each.
-const CHAINS: &[(&str, &str)] = &[
-    ("pstrt", "type nat hook postrouting priority 100; policy accept;"),
-    ("fwd", "type filter hook forward priority 0; policy accept;"),
-    ("in", "type filter hook input priority 0; policy accept;"),
-    ("out", "type filter hook output priority 0; policy accept;"),
+const CHAINS: [Chain; 4] = [
+    Chain { family: "inet", start: "pstrt", hook: "type nat hook postrouting priority 100; policy accept;" },
+    Chain { family: "inet", start: "fwd", hook: "type filter hook forward priority 0; policy accept;" },
+    Chain { family: "inet", start: "in", hook: "type filter hook input priority 0; policy accept;" },
+    Chain { family: "inet", start: "out", hook: "type filter hook output priority 0; policy accept;" },
 ];
 
-const ICMP4: &str = "{ 3, 11, 12 }";
+/// Types of ICMP that always pass.
+pub(super) const ICMP4: &str = "{ 3, 11, 12 }";
 const ICMP6_IN: &str = "{ 1, 2, 3, 4, 133, 135, 136, 143 }";
 const ICMP6_OUT: &str = "{ 1, 2, 3, 4, 128, 134, 135, 136, 143 }";
 
-/// The script that removes what is there of the network and adds what shall be there.
-pub fn replace(spec: &BridgeSpec) -> String {
+/// Replaces what is there of a network by what shall be there.
+pub fn replace(script: &mut Script, spec: &BridgeSpec) {
     let name = spec.name.as_str();
-    let mut script = remove(name);
-    for ((chain, hook), rules) in CHAINS.iter().zip(rules(spec)) {
-        if !rules.is_empty() {
-            let _ = writeln!(script, "add chain inet lxd {chain}.{name} {{ {hook} }}");
-            for rule in rules {
-                let _ = writeln!(script, "add rule inet lxd {chain}.{name} {rule}");
-            }
-        }
+    remove(script, name);
+    let label = label(name);
+    if let Some(acls) = &spec.acls {
+        acl::add(script, &label, name, acls);
     }
-    script
+    for (chain, rules) in CHAINS.into_iter().zip(rules(spec)) {
+        script.add(chain, &label, &rules);
+    }
 }
 
-/// The script that removes all chains of the network, whether they are there or not.
-pub fn remove(name: &str) -> String {
-    let mut script = "add table inet lxd\n".to_owned();
-    for (chain, hook) in CHAINS {
-        // Adding first makes the deletion succeed in any case.
-        let _ = writeln!(script, "add chain inet lxd {chain}.{name} {{ {hook} }}");
-        let _ = writeln!(script, "flush chain inet lxd {chain}.{name}");
-        let _ = writeln!(script, "delete chain inet lxd {chain}.{name}");
-    }
-    script
+/// Removes all chains of a network, whether they are there or not.
+pub fn remove(script: &mut Script, name: &str) {
+    let label = label(name);
+    acl::remove(script, &label);
+    script.remove(&CHAINS, &label);
+}
+
+/// The end of the names of a network's chains. The chains of a device are named after `INSTANCE.DEVICE`, which a
+/// network may be called, too: a dot becomes a slash, which neither can have.
+fn label(network: &str) -> String {
+    network.replace('.', "/")
 }
 
 /// Rules of each chain, in the order of [`CHAINS`].
@@ -97,9 +92,19 @@ fn forwarding(spec: &BridgeSpec, name: &str) -> Vec<String> {
 }
 
 #[derive(Clone, Copy)]
-enum Side {
+pub(super) enum Side {
     In,
     Out,
+}
+
+impl Side {
+    /// The expression for the bridge's interface and for the service's port, and the types of ICMPv6 that pass.
+    pub(super) fn words(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::In => ("iifname", "dport", ICMP6_IN),
+            Self::Out => ("oifname", "sport", ICMP6_OUT),
+        }
+    }
 }
 
 /// Rules that let clients reach the DHCP and DNS service.
@@ -109,10 +114,7 @@ fn services(spec: &BridgeSpec, name: &str, side: Side) -> Vec<String> {
     if ipv4.is_none() && ipv6.is_none() {
         return Vec::new();
     }
-    let (interface, port, icmp6) = match side {
-        Side::In => ("iifname", "dport", ICMP6_IN),
-        Side::Out => ("oifname", "sport", ICMP6_OUT),
-    };
+    let (interface, port, icmp6) = side.words();
     let mut rules = vec![format!("tcp {port} 53 accept"), format!("udp {port} 53 accept")];
     if ipv4.is_some_and(|family| family.dhcp) {
         rules.push(format!("icmp type {ICMP4} accept"));
@@ -130,13 +132,19 @@ mod tests {
     use super::*;
     use crate::bridge::testing::spec;
 
+    fn text(spec: &BridgeSpec) -> String {
+        let mut script = Script::default();
+        replace(&mut script, spec);
+        script.text().to_owned()
+    }
+
     fn added(script: &str) -> Vec<&str> {
         script.lines().filter(|line| line.starts_with("add rule")).collect()
     }
 
     #[test]
     fn both_families() {
-        let script = replace(&spec(&[
+        let script = text(&spec(&[
             ("ipv4.address", "10.77.0.1/24"),
             ("ipv4.nat", "true"),
             ("ipv6.address", "fd77:1::1/64"),
@@ -146,9 +154,17 @@ mod tests {
     }
 
     #[test]
+    fn a_network_called_like_a_device_has_chains_of_its_own() {
+        let spec = BridgeSpec { name: "c1.px".parse().unwrap(), ..spec(&[("ipv4.address", "10.77.0.1/24")]) };
+        let script = text(&spec);
+        assert!(script.contains(" fwd.c1/px ") && !script.contains(".c1.px"), "{script}");
+        assert!(script.contains("oifname \"c1.px\" accept"), "{script}");
+    }
+
+    #[test]
     fn what_is_off_has_no_rules() {
-        assert!(added(&replace(&spec(&[("ipv4.address", "none")]))).is_empty());
-        let script = replace(&spec(&[
+        assert!(added(&text(&spec(&[("ipv4.address", "none")]))).is_empty());
+        let script = text(&spec(&[
             ("ipv4.address", "10.77.0.1/24"),
             ("ipv4.firewall", "false"),
             ("ipv4.nat", "true"),
@@ -161,7 +177,7 @@ mod tests {
             ]
         );
         let script =
-            replace(&spec(&[("ipv4.address", "10.77.0.1/24"), ("ipv4.routing", "no"), ("ipv4.dhcp", "off")]));
+            text(&spec(&[("ipv4.address", "10.77.0.1/24"), ("ipv4.routing", "no"), ("ipv4.dhcp", "off")]));
         assert_eq!(
             added(&script),
             [

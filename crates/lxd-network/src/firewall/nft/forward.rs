@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::{Chain, Script};
+use crate::firewall::Forward;
 
 const PREROUTING: Chain =
     Chain { family: "inet", start: "prert", hook: "type nat hook prerouting priority -100; policy accept;" };
@@ -11,21 +12,8 @@ const OUTPUT: Chain =
 const POSTROUTING: Chain =
     Chain { family: "inet", start: "pstrt", hook: "type nat hook postrouting priority 100; policy accept;" };
 
-/// What is forwarded where.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Forward {
-    /// `tcp` or `udp`.
-    pub protocol: &'static str,
-    /// Address of the host that is listened on.
-    pub listen: IpAddr,
-    /// Address of the instance.
-    pub connect: IpAddr,
-    /// Ports of the host and those of the instance that they lead to.
-    pub ports: Vec<(u16, u16)>,
-}
-
-/// The script that replaces the forwarding of a label.
-pub fn replace(label: &str, forward: &Forward) -> Script {
+/// Replaces the forwarding of a label.
+pub fn replace(script: &mut Script, label: &str, forward: &Forward) {
     let Forward { protocol, listen, connect, ports } = forward;
     let (ip, target) = match connect {
         IpAddr::V4(address) => ("ip", address.to_string()),
@@ -42,18 +30,15 @@ pub fn replace(label: &str, forward: &Forward) -> Script {
     let hairpin = targets
         .iter()
         .map(|to| format!("{ip} saddr {connect} {ip} daddr {connect} {protocol} dport {to} masquerade"));
-    let mut script = remove(label);
+    remove(script, label);
     script.add(PREROUTING, label, &lead);
     script.add(OUTPUT, label, &lead);
     script.add(POSTROUTING, label, &hairpin.collect::<Vec<_>>());
-    script
 }
 
-/// The script that removes the forwarding of a label.
-pub fn remove(label: &str) -> Script {
-    let mut script = Script::default();
+/// Removes the forwarding of a label.
+pub fn remove(script: &mut Script, label: &str) {
     script.remove(&[PREROUTING, OUTPUT, POSTROUTING], label);
-    script
 }
 
 #[cfg(test)]
@@ -61,7 +46,8 @@ mod tests {
     use super::*;
 
     fn added(forward: &Forward) -> Vec<String> {
-        let script = replace("c1.px", forward);
+        let mut script = Script::default();
+        replace(&mut script, "c1.px", forward);
         script.text().lines().filter(|line| line.starts_with("add rule")).map(str::to_owned).collect()
     }
 
