@@ -70,8 +70,8 @@ fn connect(daemon: &Daemon, from: Option<&str>, address: &str, port: u16) -> Met
 
 /// Whether an echo comes back.
 fn pings(daemon: &Daemon, from: Option<&str>, address: &str) -> bool {
-    let mut command = command(daemon, from, "ping");
-    command.args(["-c", "1", "-W", "1", address]).stdout(Stdio::null());
+    let mut command = command(daemon, from, "busybox");
+    command.args(["ping", "-c", "1", "-W", "1", address]).stdout(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 

@@ -12,6 +12,7 @@ mod daemon;
 mod debian;
 mod devlxd;
 mod faults;
+mod firewall;
 mod foreign;
 mod gone;
 mod host;

@@ -14,6 +14,14 @@ use crate::{Core, instances};
 /// Sessions of users: they end with the instance and nobody waits for them.
 const SESSIONS: &[&str] = &["Executing command", "Showing console"];
 
+/// Puts firewall rules back that others remove, until the daemon ends.
+async fn watch_firewall(core: Arc<Core>) {
+    tokio::select! {
+        () = core.end.cancelled() => {}
+        () = core.bridges.firewall().watch() => {}
+    }
+}
+
 impl Core {
     /// Everything that may take its time; the API answers meanwhile.
     pub async fn start(self: &Arc<Self>) {
@@ -31,9 +39,10 @@ impl Core {
         if let Err(error) = self.recover().await {
             tracing::error!(error = error.chain(), "The journal cannot be written");
         }
-        if let Err(error) = instances::reconcile::end_devices(self).await {
-            tracing::error!(error = error.chain(), "The instances that ended cannot be listed");
+        if let Err(error) = instances::reconcile::settle_devices(self).await {
+            tracing::error!(error = error.chain(), "The instances cannot be listed");
         }
+        tokio::spawn(watch_firewall(self.clone()));
         self.ready.send_replace(true);
         crate::background::start(self);
         tokio::spawn(instances::nodes::watch(self.clone()));

@@ -52,6 +52,14 @@ pub trait DeviceType: Send + Sync {
     /// follows whatever comes of it.
     async fn let_go(&self, _context: &Context, _device: &Device) {}
 
+    /// Takes over what an earlier daemon started of a device of a running instance, where this one has to look after it.
+    ///
+    /// # Errors
+    /// The device cannot be looked after.
+    async fn adopt(&self, _context: &Context, _device: &Device) -> Result<()> {
+        Ok(())
+    }
+
     /// Applies new values of properties that can change live.
     ///
     /// # Errors

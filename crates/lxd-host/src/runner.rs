@@ -174,6 +174,8 @@ pub struct Output {
     pub stdout: Vec<u8>,
     /// Standard error.
     pub stderr: Vec<u8>,
+    /// The id that the process had.
+    pub pid: i32,
 }
 
 impl Output {
@@ -385,6 +387,7 @@ async fn communicate(
     input: Option<Vec<u8>>,
     keep: usize,
 ) -> io::Result<(ExitStatus, Output)> {
+    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let feed = async {
         if let (Some(bytes), Some(mut stdin)) = (input, stdin) {
@@ -394,7 +397,7 @@ async fn communicate(
     };
     let (_, stdout, stderr, status) =
         tokio::join!(feed, keep_up_to(stdout, keep), keep_up_to(stderr, keep), child.wait());
-    Ok((status?, Output { stdout: stdout?, stderr: stderr? }))
+    Ok((status?, Output { stdout: stdout?, stderr: stderr?, pid }))
 }
 
 /// Waits, and names in the log what is waited for when that takes long.

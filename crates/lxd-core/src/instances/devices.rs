@@ -176,6 +176,22 @@ pub async fn let_go(core: &SharedCore, model: &Model, ended: impl Future<Output 
     }
 }
 
+/// Takes over the devices that an earlier daemon started; what fails is logged, the others are taken over.
+pub async fn adopt_all(core: &SharedCore, model: &Model, idmap: &IdMap) {
+    let facts = match load_facts(core, &model.key).await {
+        Ok(facts) => facts,
+        Err(error) => return log_failure(&model.key, Err(error)),
+    };
+    let registry = core.device_registry();
+    for (name, device) in &model.devices {
+        let adopted = async {
+            let kind = registry.find(name, device, &facts)?;
+            kind.adopt(&context(core, model, name, idmap, &facts)?, device).await
+        };
+        log_failure(&model.key, adopted.await);
+    }
+}
+
 /// Stops all devices, last first; every one is tried. Returns the changes of volatile keys.
 pub async fn stop_all(core: &SharedCore, model: &Model, idmap: &IdMap) -> Config {
     let names: Vec<String> = model.devices.keys().cloned().collect();

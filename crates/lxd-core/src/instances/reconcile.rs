@@ -113,6 +113,28 @@ async fn start_one(core: &SharedCore, model: &Model) {
     tokio::time::sleep(std::time::Duration::from_secs(delay)).await;
 }
 
+/// Takes over the devices of the instances that run, ends those of instances that ended, and puts firewall rules back that
+/// were lost while no daemon ran. What fails is logged.
+///
+/// # Errors
+/// The database cannot be read.
+pub async fn settle_devices(core: &SharedCore) -> Result<()> {
+    let all = core.db.read(|tx| models(tx, instances::Filter::default())).await?;
+    let running = all.into_iter().filter(|model| core.runtime.is_running(&model.key));
+    stream::iter(running.collect::<Vec<_>>())
+        .for_each_concurrent(WIDTH, |model| async move {
+            let idmap = volatile::read_idmap(&model.row.config, &IDMAP_CURRENT).unwrap_or_default();
+            devices::adopt_all(core, &model, &idmap).await;
+        })
+        .await;
+    // What ended meanwhile was adopted too late to be forgotten.
+    end_devices(core).await?;
+    if let Err(error) = core.bridges.firewall().restore().await {
+        tracing::error!(error = error.chain(), "Firewall rules cannot be put back");
+    }
+    Ok(())
+}
+
 /// Ends the devices of instances that ended while no daemon ran: interfaces of the host come back as they were. What
 /// fails is logged; the next start of the instance tries again.
 ///

@@ -76,6 +76,15 @@ impl DeviceType for BridgedNic {
         Ok(())
     }
 
+    async fn adopt(&self, context: &Context, device: &Device) -> Result<()> {
+        if let Some(host) = context.volatile.set("host_name").filter(|_| filters(device)) {
+            let mac = veth::hardware_address(context, device)?;
+            let known = self.tell_dhcp(context, device, mac).await?;
+            self.firewall.adopt_port(label(context), port_filter(device, host, mac, &known)?);
+        }
+        Ok(())
+    }
+
     /// The kernel takes some 20 ms to remove a pair: time that the container's monitor needs for its cgroups.
     async fn let_go(&self, context: &Context, device: &Device) {
         if let Err(error) = veth::remove(self.netlink(), context, device).await {
@@ -176,13 +185,7 @@ impl BridgedNic {
         mac: Mac,
         known: &StaticHost,
     ) -> Result<()> {
-        let filter = PortFilter {
-            interface: host.to_owned(),
-            mac,
-            ipv4: allowed(device, "ipv4", known)?,
-            ipv6: allowed(device, "ipv6", known)?,
-        };
-        self.firewall.set_port(label(context), filter).await
+        self.firewall.set_port(label(context), port_filter(device, host, mac, known)?).await
     }
 
     /// Tells the network's DHCP and DNS service the instance's name and fixed addresses; answers these.
@@ -228,6 +231,16 @@ fn no_address(host: &str) {
 /// Whether a filter is on.
 fn filters(device: &Device) -> bool {
     FILTERS.iter().any(|key| device.flag(key, Flag::DefaultFalse))
+}
+
+/// What a port may send.
+fn port_filter(device: &Device, host: &str, mac: Mac, known: &StaticHost) -> Result<PortFilter> {
+    Ok(PortFilter {
+        interface: host.to_owned(),
+        mac,
+        ipv4: allowed(device, "ipv4", known)?,
+        ipv6: allowed(device, "ipv6", known)?,
+    })
 }
 
 /// What a filter lets pass of a family; everything when it is off.

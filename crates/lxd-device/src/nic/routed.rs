@@ -143,6 +143,13 @@ impl DeviceType for RoutedNic {
         Ok(Started::default())
     }
 
+    async fn adopt(&self, context: &Context, _device: &Device) -> Result<()> {
+        if let Some(host) = context.volatile.set("host_name") {
+            self.firewall.adopt_routed(label(context), host);
+        }
+        Ok(())
+    }
+
     async fn stop(&self, context: &Context, device: &Device) -> Result<Volatile> {
         self.forget(context, device).await?;
         let mut volatile = veth::remove(&self.netlink, context, device).await?;

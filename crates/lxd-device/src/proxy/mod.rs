@@ -81,12 +81,16 @@ impl DeviceType for ProxyDevice {
 
     async fn start(&self, context: &Context, device: &Device) -> Result<Started> {
         if translates(device) {
-            let (listen, connect) = (end(device, "listen")?, end(device, "connect")?);
-            let mut rule = translation(device, &listen, &connect)?;
-            rule.connect = static_address(context, rule.connect)?;
-            self.firewall.set_forward(label(context), rule).await?;
+            self.firewall.set_forward(label(context), forward(context, device)?).await?;
         }
         Ok(Started::default())
+    }
+
+    async fn adopt(&self, context: &Context, device: &Device) -> Result<()> {
+        if translates(device) {
+            self.firewall.adopt_forward(label(context), forward(context, device)?);
+        }
+        Ok(())
     }
 
     async fn attach(&self, context: &Context, device: &Device, instance: Attach<'_>) -> Result<()> {
@@ -118,6 +122,14 @@ fn directory(context: &Context) -> PathBuf {
 fn file(context: &Context) -> String {
     let device = context.device.as_str().replace('%', "%25").replace('/', "%2f");
     format!("proxy.{device}")
+}
+
+/// What is forwarded where.
+fn forward(context: &Context, device: &Device) -> Result<Forward> {
+    let (listen, connect) = (end(device, "listen")?, end(device, "connect")?);
+    let mut rule = translation(device, &listen, &connect)?;
+    rule.connect = static_address(context, rule.connect)?;
+    Ok(rule)
 }
 
 fn label(context: &Context) -> String {

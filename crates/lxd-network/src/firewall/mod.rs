@@ -1,11 +1,14 @@
 //! The firewall: what shall hold of each network and device, and the driver that makes the host hold it.
 //!
-//! A change replaces everything of one label as a whole or not at all. What others wrote is never touched.
+//! A change replaces everything of one label as a whole or not at all. What others wrote is never touched. What shall hold
+//! is remembered, so that it can be put back when others remove it ([`Firewall::watch`]).
 
 mod nft;
+mod watch;
 
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use lxd_host::Runner;
@@ -66,30 +69,121 @@ pub(crate) enum Change {
     ForgetForward(String),
 }
 
+/// Whose rules a change is about: networks and the kinds of devices, each by the label in the names of its chains.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Owner {
+    Network,
+    Port,
+    Routed,
+    Forward,
+}
+
+impl Change {
+    fn key(&self) -> (Owner, String) {
+        match self {
+            Self::Network(spec) => (Owner::Network, network_label(&spec.name)),
+            Self::ForgetNetwork(name) => (Owner::Network, network_label(name)),
+            Self::Port(label, _) | Self::ForgetPort(label) => (Owner::Port, label.clone()),
+            Self::Routed(label, _) | Self::ForgetRouted(label) => (Owner::Routed, label.clone()),
+            Self::Forward(label, _) | Self::ForgetForward(label) => (Owner::Forward, label.clone()),
+        }
+    }
+
+    fn forgets(&self) -> bool {
+        matches!(
+            self,
+            Self::ForgetNetwork(_) | Self::ForgetPort(_) | Self::ForgetRouted(_) | Self::ForgetForward(_)
+        )
+    }
+}
+
 /// One way of telling the kernel.
 #[async_trait]
 pub(crate) trait Driver: Send + Sync {
-    /// Makes changes hold, in their order: all of them, or none.
+    /// Makes changes hold, in their order: all of them, or none. Answers the process that did it.
     ///
     /// # Errors
     /// What the kernel or its tool refuses.
-    async fn apply(&self, changes: &[Change]) -> Result<()>;
+    async fn apply(&self, changes: &[Change]) -> Result<i32>;
 }
 
 /// The firewall of this host. Cheap to clone.
 #[derive(Clone)]
 pub struct Firewall {
-    driver: Arc<dyn Driver>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    driver: Box<dyn Driver>,
+    known: Mutex<Known>,
+    /// Changes are made side by side; what was lost is put back alone, so that it never undoes a change.
+    turn: tokio::sync::RwLock<()>,
+}
+
+/// What holds.
+#[derive(Default)]
+struct Known {
+    wanted: BTreeMap<(Owner, String), Change>,
+    /// The processes that made the last changes.
+    own: VecDeque<i32>,
+}
+
+/// How many of our own processes are remembered: their events come soon after them.
+const REMEMBERED: usize = 256;
+
+impl Known {
+    fn remember(&mut self, change: Change) {
+        match change.forgets() {
+            true => drop(self.wanted.remove(&change.key())),
+            false => drop(self.wanted.insert(change.key(), change)),
+        }
+    }
+
+    fn remember_process(&mut self, pid: i32) {
+        self.own.push_back(pid);
+        if self.own.len() > REMEMBERED {
+            self.own.pop_front();
+        }
+    }
 }
 
 impl Firewall {
     /// A firewall of this host.
     pub fn new(runner: Arc<dyn Runner>) -> Self {
-        Self { driver: Arc::new(Nft::new(runner)) }
+        Self::with(Box::new(Nft::new(runner)))
+    }
+
+    fn with(driver: Box<dyn Driver>) -> Self {
+        let (known, turn) = (Mutex::default(), tokio::sync::RwLock::default());
+        Self { shared: Arc::new(Shared { driver, known, turn }) }
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.shared.known.lock().expect("no panic happens while the lock is held")
     }
 
     async fn change(&self, change: Change) -> Result<()> {
-        self.driver.apply(&[change]).await
+        let _turn = self.shared.turn.read().await;
+        let pid = self.shared.driver.apply(std::slice::from_ref(&change)).await?;
+        let mut known = self.known();
+        known.remember_process(pid);
+        known.remember(change);
+        Ok(())
+    }
+
+    /// Remembers the filter of a port that an earlier daemon made.
+    pub fn adopt_port(&self, label: String, filter: PortFilter) {
+        self.known().remember(Change::Port(label, filter));
+    }
+
+    /// Remembers the filter of a routed interface that an earlier daemon made.
+    pub fn adopt_routed(&self, label: String, interface: &str) {
+        self.known().remember(Change::Routed(label, interface.to_owned()));
+    }
+
+    /// Remembers the forwarding that an earlier daemon made.
+    pub fn adopt_forward(&self, label: String, forward: Forward) {
+        self.known().remember(Change::Forward(label, forward));
     }
 
     /// Replaces the rules of a bridge.
@@ -155,6 +249,12 @@ impl Firewall {
     pub async fn remove_forward(&self, label: String) -> Result<()> {
         self.change(Change::ForgetForward(label)).await
     }
+}
+
+/// The end of the names of a network's chains. The chains of a device are named after `INSTANCE.DEVICE`, which a
+/// network may be called, too: a dot becomes a slash, which neither can have.
+fn network_label(network: &NetworkName) -> String {
+    network.as_str().replace('.', "/")
 }
 
 /// The label of a device: instance (with its project unless that is `default`) and device. What nft would not take as

@@ -31,11 +31,11 @@ impl Nft {
 
 #[async_trait]
 impl Driver for Nft {
-    async fn apply(&self, changes: &[Change]) -> Result<()> {
+    async fn apply(&self, changes: &[Change]) -> Result<i32> {
         let script = script(changes);
         let cmd = Cmd::new("nft").args(["-f", "-"]).input(Input::Bytes(script.0.into_bytes()));
         let done = self.runner.run(cmd).await;
-        done.map(drop).map_err(|e| Error::from(e).context("Failed to set up firewall"))
+        done.map(|done| done.pid).map_err(|e| Error::from(e).context("Failed to set up firewall"))
     }
 }
 
@@ -45,7 +45,7 @@ fn script(changes: &[Change]) -> Script {
     for change in changes {
         match change {
             Change::Network(spec) => network::replace(&mut script, spec),
-            Change::ForgetNetwork(name) => network::remove(&mut script, name.as_str()),
+            Change::ForgetNetwork(name) => network::remove(&mut script, name),
             Change::Port(label, filter) => nic::replace_port(&mut script, label, filter),
             Change::ForgetPort(label) => nic::remove_port(&mut script, label),
             Change::Routed(label, interface) => nic::replace_routed(&mut script, label, interface),

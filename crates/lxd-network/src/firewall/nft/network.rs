@@ -1,7 +1,10 @@
 //! Rules of a bridge, in the table `inet lxd`: address translation, forwarding, its services and its ACLs. Pure.
 
+use lxd_types::names::NetworkName;
+
 use super::{Chain, Script, acl};
 use crate::bridge::spec::{BridgeSpec, Family, Nat};
+use crate::firewall::network_label;
 
 const CHAINS: [Chain; 4] = [
     Chain { family: "inet", start: "pstrt", hook: "type nat hook postrouting priority 100; policy accept;" },
@@ -17,11 +20,10 @@ const ICMP6_OUT: &str = "{ 1, 2, 3, 4, 128, 134, 135, 136, 143 }";
 
 /// Replaces what is there of a network by what shall be there.
 pub fn replace(script: &mut Script, spec: &BridgeSpec) {
-    let name = spec.name.as_str();
-    remove(script, name);
-    let label = label(name);
+    remove(script, &spec.name);
+    let label = network_label(&spec.name);
     if let Some(acls) = &spec.acls {
-        acl::add(script, &label, name, acls);
+        acl::add(script, &label, spec.name.as_str(), acls);
     }
     for (chain, rules) in CHAINS.into_iter().zip(rules(spec)) {
         script.add(chain, &label, &rules);
@@ -29,16 +31,10 @@ pub fn replace(script: &mut Script, spec: &BridgeSpec) {
 }
 
 /// Removes all chains of a network, whether they are there or not.
-pub fn remove(script: &mut Script, name: &str) {
-    let label = label(name);
+pub fn remove(script: &mut Script, name: &NetworkName) {
+    let label = network_label(name);
     acl::remove(script, &label);
     script.remove(&CHAINS, &label);
-}
-
-/// The end of the names of a network's chains. The chains of a device are named after `INSTANCE.DEVICE`, which a
-/// network may be called, too: a dot becomes a slash, which neither can have.
-fn label(network: &str) -> String {
-    network.replace('.', "/")
 }
 
 /// Rules of each chain, in the order of [`CHAINS`].
