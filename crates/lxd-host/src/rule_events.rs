@@ -61,10 +61,8 @@ impl RuleEvents {
         loop {
             let mut ready = self.0.readable().await?;
             let (events, rest) = read(self.0.get_ref());
-            match rest {
-                Ok(()) => ready.clear_ready(),
-                Err(error) => return Err(error),
-            }
+            rest?;
+            ready.clear_ready();
             if !events.is_empty() {
                 return Ok(events);
             }

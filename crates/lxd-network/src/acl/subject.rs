@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use lxd_types::Cidr;
 
@@ -69,7 +69,7 @@ fn net(text: &str) -> Option<Cidr> {
     let net: Cidr = text.parse().ok()?;
     match (net.address().to_canonical(), net.prefix()) {
         (IpAddr::V4(address), prefix @ 96..) if net.address().is_ipv6() => {
-            Cidr::new(IpAddr::V4(Ipv4Addr::from(address)), prefix - 96).ok()
+            Cidr::new(IpAddr::V4(address), prefix - 96).ok()
         }
         _ => Some(net),
     }
