@@ -187,7 +187,7 @@ mod tests {
             (gone("filter", "prert.c1.eth0", 7), false),
         ] {
             let before = fake.made.lock().unwrap().len();
-            assert_eq!(firewall.put_back(&[event.clone()]).await.unwrap(), lost, "{event:?}");
+            assert_eq!(firewall.put_back(std::slice::from_ref(&event)).await.unwrap(), lost, "{event:?}");
             let made = fake.made.lock().unwrap()[before..].to_vec();
             assert_eq!(made, if lost { vec![2] } else { vec![] }, "{event:?}");
         }
