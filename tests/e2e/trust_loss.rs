@@ -79,11 +79,14 @@ fn who_loses_trust_loses_its_connections() {
         let added =
             run(&daemon, &name, &["remote", "add", "r", &token(&daemon, &more), "--project", "default"]);
         assert!(added.0, "{}", added.1);
-        let shell = ["exec", "r:c1", "--", "sh", "-c", "echo ready; sleep 100"];
+        // Nobody else's on this host.
+        let made = format!("sleep {}", 100_000 + std::process::id());
+        let script = format!("echo ready; {made}");
+        let shell = ["exec", "r:c1", "--", "sh", "-c", &script];
         let exec = client(&daemon, &name, &shell).spawn().unwrap();
         let events = client(&daemon, &name, &["monitor", "r:", "--type=lifecycle"]).spawn().unwrap();
-        let (ours, made) = (daemon.netns.name.clone(), "sleep 100");
-        wait_for("the command in the container", 20, || running(made).then_some(()));
+        let ours = daemon.netns.name.clone();
+        wait_for("the command in the container", 20, || running(&made).then_some(()));
         let secret = run(&daemon, &name, &["query", "-X", "POST", &image_secret(&daemon)]);
         assert!(secret.0, "{ours}: {}", secret.1);
 
