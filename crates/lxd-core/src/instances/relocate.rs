@@ -245,7 +245,9 @@ async fn record(core: &SharedCore, from: &Place, to: &Place, wish: &Wish) -> Res
         if from.pool != to.pool {
             set_root(tx, &model, plan.there.as_ref(), &to.pool)?;
         }
-        follow_snapshots(tx, &to, volume.id, wish.drop_snapshots)?;
+        if from.pool != to.pool || wish.drop_snapshots {
+            follow_snapshots(tx, &to, volume.id, wish.drop_snapshots)?;
+        }
         let change = if other { Change::NewInstance(&to.key) } else { Change::Instance(&to.key) };
         allowed(tx, to.key.project.as_str(), change)
     });

@@ -116,7 +116,11 @@ impl Source {
         core.db
             .read(move |tx| {
                 let owner = projects::owner_of(tx, &project, "images")?;
-                Ok(images::get(tx, owner, &fingerprint, false)?.profiles)
+                let image = images::get(tx, owner, &fingerprint, false)?;
+                // The profiles of another project are not meant by their names.
+                let of_image = projects::owner_of(tx, &image.project, "profiles")?;
+                let same = of_image == projects::owner_of(tx, &project, "profiles")?;
+                Ok(if same { image.profiles } else { default.clone() })
             })
             .await
     }

@@ -13,7 +13,7 @@ use lxd_types::{Config, Devices, Error, Kind, Result};
 use super::{HostIds, InstanceKey, Model, facts, load, put_view, rules};
 use crate::SharedCore;
 use crate::lifecycle::Lifecycle;
-use crate::projects::{Change, allowed, check_volatile};
+use crate::projects::{Change, Newcomer, allowed, allowed_early, check_volatile};
 
 /// How the new fields follow from the present ones; may be called again when another change came first.
 pub type Merge = dyn Fn(InstancePut) -> Result<InstancePut> + Send + Sync;
@@ -38,7 +38,10 @@ pub async fn update(
         core.db.read(move |tx| {
             let old = load(tx, &wanted)?;
             let plan = plan_update(tx, &registry, &ids, &old, merge(put_view(&old))?)?;
-            Ok((old, plan.devices))
+            let devices = plan.devices.clone();
+            let changed = Newcomer::changed(&old, plan.config, plan.devices);
+            allowed_early(tx, &old.row.project, Change::Instance(&wanted), changed)?;
+            Ok((old, devices))
         })
     };
     // The host is asked outside of the transaction; the rules are applied again inside.
@@ -98,6 +101,8 @@ pub async fn put_fields(core: &SharedCore, permit: &Permit, name: &InstanceName)
 pub(super) struct UpdatePlan {
     /// What would be recorded.
     pub(super) change: instances::Change,
+    /// The keys that would hold.
+    pub(super) config: Config,
     /// The devices that would hold.
     pub(super) devices: Devices,
 }
@@ -142,7 +147,7 @@ pub(super) fn plan_update(
         devices: put.devices,
         profiles: of.iter().map(|p| p.id).collect(),
     };
-    Ok(UpdatePlan { change, devices })
+    Ok(UpdatePlan { change, config, devices })
 }
 
 /// Checks the devices that would hold, and that the root disk stays where it is.

@@ -258,6 +258,13 @@ impl Facts {
     }
 }
 
+impl Member {
+    /// An instance with other keys and devices than it has.
+    pub fn changed(model: &Model, config: Config, devices: Devices) -> Self {
+        Self { name: model.row.name.clone(), kind: model.kind(), config, devices }
+    }
+}
+
 impl From<Model> for Member {
     fn from(model: Model) -> Self {
         Self { kind: model.kind(), name: model.row.name, config: model.config, devices: model.devices }

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use lxd_api::instance::InstancePut;
 use lxd_auth::Permit;
-use lxd_db::{instances, profiles, snapshots};
-use lxd_instance::expand_config;
+use lxd_db::{instances, snapshots};
 use lxd_task::OperationSpec;
 use lxd_task::operation::Operation;
 use lxd_types::names::InstanceName;
@@ -131,13 +130,7 @@ async fn plan(core: &SharedCore, key: &SnapshotKey) -> Result<()> {
         .read(move |tx| {
             let (model, snapshot) = find(tx, &wanted)?;
             let plan = plan_update(tx, &registry, &ids, &model, fields(&put_view(&model), snapshot))?;
-            let of = profiles::of_instance(tx, model.row.id)?;
-            let restored = Newcomer {
-                name: model.row.name.clone(),
-                kind: model.kind(),
-                config: expand_config(of.iter().map(|one| &one.config), &plan.change.config),
-                devices: plan.devices,
-            };
+            let restored = Newcomer::changed(&model, plan.config, plan.devices);
             allowed_early(tx, &model.row.project, Change::Instance(&model.key), restored)
         })
         .await
