@@ -50,3 +50,9 @@ mod wrong;
 mod project_rules;
 mod project_volumes;
 mod relocations;
+
+// Who is let in, and what strangers hear.
+mod certificates;
+mod identity;
+mod strangers;
+mod tls;

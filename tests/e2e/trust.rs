@@ -94,6 +94,28 @@ fn a_token_works_once() {
 }
 
 #[test]
+fn our_client_joins_the_original() {
+    let program = PathBuf::from("/usr/bin/lxd");
+    if !program.exists() {
+        println!("skipped: /usr/bin/lxd (package lxd) is not installed");
+        return;
+    }
+    let daemon = Daemon::start_program(program, &[]);
+    let config = json!({"core.https_address": "127.0.0.1:8443", "core.trust_password": "sekret"});
+    daemon.ok("PATCH", "/1.0", &json!({"config": config}));
+    let client = binary("lxc");
+    let add = ["remote", "add", "srv", "https://127.0.0.1:8443", "--accept-certificate", "--password"];
+    assert!(!remote(&daemon, &client, "c", &[&add[..], &["guess"]].concat()).status.success());
+    run(&daemon, &client, "c", &[&add[..], &["sekret"]].concat());
+    run(&daemon, &client, "c", &["profile", "create", "srv:p1"]);
+    let printed = daemon.client(&client, &["config", "trust", "add", "--name", "friend"]);
+    let token = String::from_utf8(printed.stdout).unwrap().lines().last().unwrap().to_owned();
+    run(&daemon, &client, "d", &["remote", "add", "srv", &token]);
+    assert!(run(&daemon, &client, "d", &["profile", "list", "srv:", "-f", "csv"]).contains("p1"));
+    assert!(!remote(&daemon, &client, "e", &["remote", "add", "srv", &token]).status.success());
+}
+
+#[test]
 fn guesses_are_limited() {
     let daemon = listening();
     daemon.ok("PATCH", "/1.0", &json!({"config": {"core.trust_password": "sekret"}}));

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use lxd_testkit::{Daemon, binary, wait_for};
 use serde_json::{Value, json};
 
+use crate::tls::{Client, Pair, trust};
+
 const ADDRESS: &str = "127.0.0.1:8443";
 
 /// A daemon that listens, with a container that runs.
@@ -142,4 +144,87 @@ fn a_token_is_used_once() {
     let failed = failed.unwrap_or_else(|| panic!("{warnings}"));
     assert_eq!(failed["last_message"], "Failed authentication from 127.0.0.1: wrong password or token");
     assert_eq!(failed["count"], 3);
+}
+
+const UPGRADE: [(&str, &str); 4] = [
+    ("Connection", "Upgrade"),
+    ("Upgrade", "websocket"),
+    ("Sec-WebSocket-Version", "13"),
+    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+];
+
+/// Opens a websocket that stays open.
+fn open(client: &mut Client, path: &str) {
+    let headers: serde_json::Map<String, Value> =
+        UPGRADE.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+    let reply = client.send(&json!({"method": "GET", "path": path, "headers": headers}));
+    assert_eq!(reply.status, 101, "{path}: {reply:?}");
+}
+
+/// Starts an operation and opens its websockets; its URL.
+fn session(client: &mut Client, path: &str, body: &Value) -> String {
+    let started = client.call("POST", path, body);
+    assert_eq!(started.status, 202, "{path}: {started:?}");
+    let started = started.json();
+    let url = started["operation"].as_str().unwrap().to_owned();
+    for secret in started["metadata"]["metadata"]["fds"].as_object().unwrap().values() {
+        open(client, &format!("{url}/websocket?secret={}", secret.as_str().unwrap()));
+    }
+    url
+}
+
+#[test]
+fn everything_open_is_closed_and_the_rest_is_refused() {
+    let daemon = listening();
+    daemon.ok("POST", "/1.0/projects", &json!({"name": "p1"}));
+    let image = daemon.get("/1.0/images").metadata()[0].as_str().unwrap().to_owned();
+    for (change, limits) in [
+        ("removed", json!({})),
+        ("restricted", json!({})),
+        ("fewer", json!({"restricted": true, "projects": ["default", "p1"]})),
+    ] {
+        let pair = Pair::make(&daemon, change, &[]);
+        let certificate = trust(&daemon, &pair, &limits);
+        let mut client = Client::start(&daemon, Some(&pair));
+        let mut kept = Client::start(&daemon, Some(&pair));
+        assert_eq!(kept.get("/1.0/profiles").status, 200);
+        let shell = json!({"command": ["sleep", "1000"], "interactive": true, "wait-for-websocket": true});
+        let exec = session(&mut client, "/1.0/instances/c1/exec", &shell);
+        session(
+            &mut client,
+            "/1.0/instances/c1/console",
+            &json!({"width": 80, "height": 24, "type": "console"}),
+        );
+        open(&mut client, "/1.0/events?type=lifecycle");
+        let secret = kept.call("POST", &format!("{image}/secret"), &json!({})).json();
+        let secret = secret["metadata"]["metadata"]["secret"].as_str().unwrap().to_owned();
+        // It goes on for some seconds: the container does not listen to the wish to stop.
+        let stop =
+            kept.call("PUT", "/1.0/instances/c1/state", &json!({"action": "stop", "timeout": 4})).json();
+        let stop = stop["operation"].as_str().unwrap().to_owned();
+        assert_eq!(kept.get(&stop).status, 200);
+
+        let begin = Instant::now();
+        match change {
+            "removed" => daemon.ok("DELETE", &certificate, &json!({})),
+            _ => daemon.ok("PATCH", &certificate, &json!({"restricted": true, "projects": ["p1"]})),
+        };
+        assert_eq!(client.send(&json!({"method": "WAIT"})).status, 5, "exec and console have two each");
+        assert!(begin.elapsed() < Duration::from_secs(2), "{change}: {:?}", begin.elapsed());
+        for path in ["/1.0/profiles", "/1.0/instances/c1", "/1.0/instances?recursion=2"] {
+            let refused = kept.get(path);
+            assert_eq!((refused.status, refused.connections), (403, 1), "{change}: {path}");
+        }
+        // Its operations go on, and are none of its business any more.
+        assert_eq!(kept.get(&stop).status, 403, "{change}");
+        assert!(matches!(kept.get(&exec).status, 403 | 404), "{change}: it has ended");
+        assert_eq!(daemon.get(&stop).status, 200, "{change}: the operation goes on");
+        let mut stranger = Client::start(&daemon, None);
+        let export = stranger.get(&format!("{image}/export?secret={secret}"));
+        assert_eq!(export.status, 404, "{change}: the secret of an image is void");
+        daemon.call("GET", &format!("{stop}/wait?timeout=30"), &Value::Null);
+        if daemon.status("c1") != "Running" {
+            daemon.state("c1", "start", "");
+        }
+    }
 }

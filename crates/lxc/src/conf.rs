@@ -158,6 +158,11 @@ impl Conf {
     pub fn server_certificate(&self, remote: &str) -> PathBuf {
         self.dir.join("servercerts").join(format!("{remote}.crt"))
     }
+
+    /// The cookies of a remote that knows its users by an identity server.
+    pub fn jar(&self, remote: &str) -> PathBuf {
+        self.dir.join("jars").join(remote)
+    }
 }
 
 fn read(path: &Path) -> Result<Option<File>> {

@@ -6,12 +6,14 @@ use std::io::IsTerminal;
 
 use anyhow::{Result, anyhow, bail};
 use lxd_api::server::Server;
+use lxd_client::bakery::User;
 use lxd_client::simplestreams::Streams;
 use lxd_client::{Address, Client, Egress, Identity, TlsSettings};
 use tokio::task::AbortHandle;
 
 use crate::cli::Matches;
 use crate::conf::{Conf, Remote};
+use crate::login;
 
 /// Exit status after ctrl-c.
 const INTERRUPTED: i32 = 130;
@@ -176,7 +178,18 @@ impl Cx {
             Address::Https { .. } => Some(self.tls(name)?),
         };
         let project = self.project.as_deref().unwrap_or(&remote.project);
-        Ok(Client::new(address, tls).with_project(project))
+        let user = self.user(name, remote, &address);
+        Ok(Client::of_user(Egress::from_env(), address, tls, user).with_project(project))
+    }
+
+    /// The user at a remote that knows its users by an identity server.
+    fn user(&self, name: &str, remote: &Remote, address: &Address) -> Option<User> {
+        match address {
+            Address::Https { host, .. } if remote.auth_type == "candid" => {
+                Some(login::user(self.conf().jar(name), host, &remote.domain))
+            }
+            _ => None,
+        }
     }
 
     fn tls(&self, name: &str) -> Result<TlsSettings> {

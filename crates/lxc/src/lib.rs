@@ -9,6 +9,7 @@ pub mod cx;
 pub mod editor;
 pub mod follow;
 pub mod keyvalue;
+pub mod login;
 mod multipart;
 pub mod output;
 pub mod stdin;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use lxd_api::event::EventRequestor;
 use sha2::{Digest, Sha256};
 
+use crate::{Level, Limits};
+
 /// The other end of a connection.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Peer {
@@ -27,6 +29,13 @@ pub enum Peer {
         /// Its address.
         address: SocketAddr,
     },
+    /// A TLS client whose user an identity server named.
+    External {
+        /// The name of the user.
+        user: String,
+        /// Its address.
+        address: SocketAddr,
+    },
     /// The daemon itself: start-up, background tasks.
     Daemon,
 }
@@ -38,8 +47,8 @@ pub struct Caller {
     pub peer: Peer,
     /// Is it trusted at all?
     pub trusted: bool,
-    /// The projects that a restricted certificate is limited to; `None` for no limit.
-    pub projects: Option<Vec<String>>,
+    /// The projects that it is limited to, with its rights in each; `None` for no limit.
+    pub projects: Option<Limits>,
 }
 
 impl Caller {
@@ -65,15 +74,31 @@ impl Caller {
 
     /// True when objects of the project may be shown to this caller.
     pub fn sees(&self, project: &str) -> bool {
-        let limits = self.projects.as_ref();
-        self.trusted && limits.is_none_or(|projects| projects.iter().any(|name| name == project))
+        self.may(project, Level::View)
     }
 
-    /// `unix` or `tls`, as in the log.
+    /// True when it may do this with the objects of the project. Asked through [`authorize`](crate::authorize).
+    pub(crate) fn may(&self, project: &str, level: Level) -> bool {
+        self.trusted && self.projects.as_ref().is_none_or(|limits| limits.rights(project).has(level))
+    }
+
+    /// Is there anything that this caller may do and `other` may not?
+    pub fn may_more_than(&self, other: &Self) -> bool {
+        match (&self.projects, &other.projects) {
+            _ if !self.trusted => false,
+            _ if !other.trusted => true,
+            (_, None) => false,
+            (None, Some(_)) => true,
+            (Some(own), Some(others)) => !own.is_within(others),
+        }
+    }
+
+    /// `unix`, `tls` or `candid`, as in the log and in events.
     pub fn protocol(&self) -> &'static str {
         match self.peer {
             Peer::Unix { .. } | Peer::Daemon => "unix",
             Peer::Tls { .. } => "tls",
+            Peer::External { .. } => "candid",
         }
     }
 
@@ -81,7 +106,7 @@ impl Caller {
     pub fn address(&self) -> String {
         match &self.peer {
             Peer::Unix { .. } | Peer::Daemon => "@".to_owned(),
-            Peer::Tls { address, .. } => address.to_string(),
+            Peer::Tls { address, .. } | Peer::External { address, .. } => address.to_string(),
         }
     }
 
@@ -102,6 +127,7 @@ impl Caller {
             Peer::Unix { uid, .. } => format!("unix:{uid}"),
             Peer::Tls { fingerprint: Some(fingerprint), .. } => format!("tls:{fingerprint}"),
             Peer::Tls { fingerprint: None, address, .. } => format!("address:{}", address.ip()),
+            Peer::External { user, .. } => format!("candid:{user}"),
             Peer::Daemon => "daemon".to_owned(),
         }
     }
@@ -117,6 +143,11 @@ impl Caller {
             Peer::Tls { fingerprint, address, .. } => Some(EventRequestor {
                 username: fingerprint.clone().unwrap_or_default(),
                 protocol: "tls".to_owned(),
+                address: address.to_string(),
+            }),
+            Peer::External { user, address } => Some(EventRequestor {
+                username: user.clone(),
+                protocol: "candid".to_owned(),
                 address: address.to_string(),
             }),
             Peer::Daemon => None,

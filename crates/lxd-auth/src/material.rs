@@ -6,6 +6,12 @@ use lxd_types::{Error, Result};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::public_key::PublicKey;
+
+/// The shortest RSA key that is trusted, in bits. The TLS library takes no shorter one either.
+const SHORTEST_RSA: usize = 2048;
+/// Signatures that can be forged: RSA with MD5, RSA with SHA-1, ECDSA with SHA-1.
+const WEAK_SIGNATURES: &[&str] = &["1.2.840.113549.1.1.4", "1.2.840.113549.1.1.5", "1.2.840.10045.4.1"];
 
 /// A certificate that was looked into.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -49,6 +55,38 @@ impl Material {
         let common_name = common_name.and_then(|name| name.as_str().ok()).unwrap_or_default().to_owned();
         Ok(Self { fingerprint: crate::fingerprint(der), pem: pem(der), common_name })
     }
+}
+
+/// Refuses certificates that prove too little to be trusted (manual 3.4.5): short RSA keys, signatures with broken
+/// hashes, those that are not for clients, and those that are not valid now (`now` in seconds since 1970).
+///
+/// # Errors
+/// Bad request: what is wrong with it.
+pub fn check_client(pem: &str, now: i64) -> Result<()> {
+    let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| invalid(&error.to_string()))?;
+    let (_, certificate) =
+        X509Certificate::from_der(&der).map_err(|_| invalid("x509: malformed certificate"))?;
+    if let Ok(PublicKey::RSA(key)) = certificate.public_key().parsed()
+        && key.key_size() < SHORTEST_RSA
+    {
+        return Err(Error::bad_request("RSA key is too weak (minimum of 2048bit)"));
+    }
+    let validity = certificate.validity();
+    if now > validity.not_after.timestamp() {
+        return Err(Error::bad_request("The provided certificate is expired"));
+    }
+    if now < validity.not_before.timestamp() {
+        return Err(Error::bad_request("The provided certificate isn't valid yet"));
+    }
+    let signed = certificate.signature_algorithm.algorithm.to_id_string();
+    if WEAK_SIGNATURES.contains(&signed.as_str()) {
+        return Err(invalid("it has a weak signature (MD5 or SHA-1)"));
+    }
+    let usage = certificate.extended_key_usage().map_err(|_| invalid("x509: malformed extensions"))?;
+    if usage.is_some_and(|usage| !usage.value.any && !usage.value.client_auth) {
+        return Err(invalid("it is not for clients (extended key usage)"));
+    }
+    Ok(())
 }
 
 /// From when to when a certificate (DER) is valid, in seconds since 1970.

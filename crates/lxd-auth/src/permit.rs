@@ -40,15 +40,25 @@ impl Permit {
     }
 }
 
-/// What may be done with the objects of a project, from little to much.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+/// What may be done with the objects of a project.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Level {
     /// Look at them.
     View,
-    /// Start, stop, enter, snapshot them.
+    /// Start, stop, enter, snapshot instances.
     Operate,
-    /// Create, change and delete them.
+    /// Create, change and delete instances. In the route table: the things that the path is about.
     Manage,
+    /// The same for images.
+    Images,
+    /// The same for networks.
+    Networks,
+    /// The same for profiles.
+    Profiles,
+    /// The same for storage volumes.
+    Volumes,
+    /// Change the project itself.
+    Project,
 }
 
 /// Proves that the caller may do this in the project. The answer is the same whether the project exists or
@@ -56,10 +66,8 @@ pub enum Level {
 ///
 /// # Errors
 /// Forbidden.
-pub fn authorize(caller: &Caller, project: &ProjectName, _level: Level) -> Result<Permit> {
-    // A certificate that is limited to projects has every right inside them (manual 3.4.5);
-    // levels differ only with role based access control.
-    if !caller.sees(project.as_str()) {
+pub fn authorize(caller: &Caller, project: &ProjectName, level: Level) -> Result<Permit> {
+    if !caller.may(project.as_str(), level) {
         return Err(denied());
     }
     Ok(Permit::granted(project.clone(), caller.clone()))
@@ -84,9 +92,9 @@ pub fn denied() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Peer;
+    use crate::{Limits, Peer, Rights};
 
-    fn tls(trusted: bool, projects: Option<Vec<String>>) -> Caller {
+    fn tls(trusted: bool, projects: Option<Limits>) -> Caller {
         let address = "127.0.0.1:1".parse().unwrap();
         let peer = Peer::Tls { fingerprint: Some("f".into()), certificate: None, address };
         Caller { peer, trusted, projects }
@@ -94,10 +102,20 @@ mod tests {
 
     #[test]
     fn a_limited_client_stays_in_its_projects() {
-        let limited = tls(true, Some(vec!["p1".to_owned()]));
+        let limited = tls(true, Some(Limits::of_certificate(vec!["p1".to_owned()])));
         assert!(authorize(&limited, &"p1".parse().unwrap(), Level::Manage).is_ok());
         assert!(authorize(&limited, &"default".parse().unwrap(), Level::View).is_err());
+        assert!(authorize(&limited, &"p1".parse().unwrap(), Level::Project).is_err());
         assert!(authorize_server(&limited).is_err());
+    }
+
+    #[test]
+    fn roles_are_told_apart() {
+        let rights = Rights::from_permissions(["view", "operate-containers", "manage-profiles"]);
+        let caller = tls(true, Some(Limits::from_iter([("p1".to_owned(), rights)])));
+        let may = |level| authorize(&caller, &"p1".parse().unwrap(), level).is_ok();
+        assert!(may(Level::View) && may(Level::Operate) && may(Level::Profiles));
+        assert!(!may(Level::Manage) && !may(Level::Images) && !may(Level::Project));
     }
 
     #[test]

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
+use crate::Limits;
+
 /// What is known of a trusted certificate.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Trusted {
     /// The projects that it is limited to; `None`: not limited.
-    pub projects: Option<Vec<String>>,
+    pub projects: Option<Limits>,
 }
 
 impl Trusted {
@@ -17,7 +19,7 @@ impl Trusted {
             (_, None) => false,
             (_, Some(None)) => true,
             (None, Some(Some(_))) => false,
-            (Some(old), Some(Some(new))) => old.iter().all(|project| new.contains(project)),
+            (Some(old), Some(Some(new))) => old.is_within(new),
         }
     }
 }
@@ -52,7 +54,7 @@ mod tests {
     #[test]
     fn who_lost_trust() {
         let limited = |projects: &[&str]| Trusted {
-            projects: Some(projects.iter().map(|name| (*name).to_owned()).collect()),
+            projects: Some(Limits::of_certificate(projects.iter().map(|name| (*name).to_owned()).collect())),
         };
         let full = Trusted { projects: None };
         let store = TrustStore::default();

@@ -15,6 +15,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::address::Address;
+use crate::bakery::{self, User};
 use crate::connect::{self, Link};
 use crate::request::{Body, Call, Reply};
 use crate::tls::TlsSettings;
@@ -32,6 +33,8 @@ struct Shared {
     address: Address,
     tls: Option<TlsSettings>,
     egress: Egress,
+    /// How we prove who we are to a server that wants macaroons.
+    user: Option<User>,
     /// A connection that waits for the next request.
     idle: Mutex<Option<SendRequest<Body>>>,
 }
@@ -49,8 +52,13 @@ impl Client {
 
     /// As [`Client::new`], on another way out than that of the environment.
     pub fn through(egress: Egress, address: Address, tls: Option<TlsSettings>) -> Self {
+        Self::of_user(egress, address, tls, None)
+    }
+
+    /// A server that wants macaroons, for a user of an identity server.
+    pub fn of_user(egress: Egress, address: Address, tls: Option<TlsSettings>, user: Option<User>) -> Self {
         Self {
-            shared: Arc::new(Shared { address, tls, egress, idle: Mutex::new(None) }),
+            shared: Arc::new(Shared { address, tls, egress, user, idle: Mutex::new(None) }),
             project: None,
             target: None,
         }
@@ -228,6 +236,22 @@ impl Client {
     /// # Errors
     /// No connection, or a broken one.
     pub async fn raw(&self, call: Call) -> Result<Reply> {
+        let Some(user) = &self.shared.user else { return self.once(call).await };
+        let again = call.again();
+        let reply = self.once(user.on(call)).await?;
+        if reply.status != 401 {
+            return Ok(reply);
+        }
+        let body = reply.bytes().await?;
+        let challenge = bakery::challenge(401, &body).ok_or_else(|| plain_error(401, &body))?;
+        user.answer(&challenge).await?;
+        let again = again.ok_or_else(|| {
+            Error::Protocol("The login has ended. It was renewed: please try again".to_owned())
+        })?;
+        self.once(user.on(again)).await
+    }
+
+    async fn once(&self, call: Call) -> Result<Reply> {
         // Taken apart: a body must not be borrowed while something is waited for.
         let Call { method, path, headers, body, replay } = call;
         let head = Head { method, path, headers };
@@ -281,6 +305,11 @@ impl Client {
             let _ = connection.await;
         });
         Ok(sender)
+    }
+
+    /// Headers with which the user of a server that wants macaroons proves who it is.
+    pub(crate) fn proof(&self) -> HeaderMap {
+        self.shared.user.as_ref().map(User::headers).unwrap_or_default()
     }
 
     /// A fresh connection without HTTP on it.

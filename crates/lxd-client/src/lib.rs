@@ -12,6 +12,7 @@
 //! A client keeps one idle connection and uses it again; clones share it.
 
 mod address;
+pub mod bakery;
 mod client;
 mod connect;
 mod egress;

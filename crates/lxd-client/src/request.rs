@@ -44,6 +44,15 @@ impl Call {
         }
     }
 
+    /// The same request once more; `None` when its body was a stream.
+    pub(crate) fn again(&self) -> Option<Self> {
+        let bytes = self.replay.clone()?;
+        let Self { method, path, headers, .. } = self;
+        let body = Full::new(bytes.clone()).map_err(never).boxed_unsync();
+        let (method, path, headers) = (method.clone(), path.clone(), headers.clone());
+        Some(Self { method, path, headers, body, replay: Some(bytes) })
+    }
+
     /// Adds a header; a value that no header may have is left out.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: &str) -> Self {

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::client::conn::http1;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, LOCATION, PROXY_AUTHORIZATION};
@@ -83,9 +83,7 @@ pub async fn fetch(method: &str, url: &str, headers: &HeaderMap, egress: &Egress
     let mut egress = egress.clone();
     let shown = url_parts.shown();
     for _ in 0..=REDIRECTS {
-        let answer = tokio::time::timeout(egress.patience, once(method, &url_parts, headers, &egress)).await;
-        let reply =
-            answer.map_err(|_| Error::Connect(format!("{method} {shown:?}: timeout awaiting headers")))??;
+        let reply = once(method, &url_parts, headers, Bytes::new(), &egress).await?;
         let location = reply.headers.get(LOCATION).and_then(|value| value.to_str().ok());
         match (reply.status, location) {
             (301 | 302 | 303 | 307 | 308, Some(location)) => {
@@ -110,7 +108,33 @@ pub async fn get(url: &str, egress: &Egress) -> Result<Reply> {
     }
 }
 
-async fn once(method: &str, url: &Url, headers: &HeaderMap, egress: &Egress) -> Result<Reply> {
+/// Sends a request with a body, and follows no redirect.
+///
+/// # Errors
+/// No http(s) URL, no connection, no answer in time.
+pub async fn send(
+    method: &str,
+    url: &str,
+    headers: &HeaderMap,
+    body: Bytes,
+    egress: &Egress,
+) -> Result<Reply> {
+    once(method, &Url::parse(url)?, headers, body, egress).await
+}
+
+async fn once(method: &str, url: &Url, headers: &HeaderMap, body: Bytes, egress: &Egress) -> Result<Reply> {
+    let late = |_| Error::Connect(format!("{method} {:?}: timeout awaiting headers", url.shown()));
+    let answer = exchange(method, url, headers, body, egress);
+    tokio::time::timeout(egress.patience, answer).await.map_err(late)?
+}
+
+async fn exchange(
+    method: &str,
+    url: &Url,
+    headers: &HeaderMap,
+    body: Bytes,
+    egress: &Egress,
+) -> Result<Reply> {
     let (proxies, reach) = (&egress.proxies, egress.reach);
     let (tcp, relay) = if url.tls {
         (proxies.connect_tls(&url.host, url.port, reach).await?, None)
@@ -140,14 +164,20 @@ async fn once(method: &str, url: &Url, headers: &HeaderMap, egress: &Egress) -> 
         }
     });
     let response = sender
-        .send_request(request(method, url, headers, relay)?)
+        .send_request(request(method, url, headers, body, relay)?)
         .await
         .map_err(|error| Error::protocol(text(&error)))?;
     let (parts, body) = response.into_parts();
     Ok(Reply { status: parts.status.as_u16(), headers: parts.headers, body, next })
 }
 
-fn request(method: &str, url: &Url, headers: &HeaderMap, relay: Option<Relay>) -> Result<Request<Body>> {
+fn request(
+    method: &str,
+    url: &Url,
+    headers: &HeaderMap,
+    body: Bytes,
+    relay: Option<Relay>,
+) -> Result<Request<Body>> {
     let target = match relay {
         Some(_) => format!("http://{}{}", url.authority, url.path),
         None => url.path.clone(),
@@ -162,7 +192,7 @@ fn request(method: &str, url: &Url, headers: &HeaderMap, relay: Option<Relay>) -
     for (name, value) in headers {
         request = request.header(name, value);
     }
-    let body = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();
+    let body = Full::new(body).map_err(|never| match never {}).boxed_unsync();
     request.body(body).map_err(Error::protocol)
 }
 

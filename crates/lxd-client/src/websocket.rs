@@ -59,7 +59,7 @@ impl Client {
     /// # Errors
     /// The server's error, or no connection.
     pub async fn websocket(&self, path: &str) -> Result<WebSocket> {
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method("GET")
             .uri(self.path(path))
             .header(HOST, self.address().authority())
@@ -70,6 +70,7 @@ impl Client {
             .header("Sec-WebSocket-Version", "13")
             .body(Empty::<Bytes>::new())
             .map_err(Error::protocol)?;
+        request.headers_mut().extend(self.proof());
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(self.link().await?))
                 .await

@@ -25,13 +25,13 @@ keys! {
     /// `candid.*`
     CANDID = [
         /// Public key of the Candid server (required for HTTP-only servers).
-        CANDID_API_KEY: String = Key::new("candid.api.key").live().not_yet().since("candid_config_key"),
+        CANDID_API_KEY: String = Key::new("candid.api.key").live().since("candid_config_key"),
         /// URL of the external authentication endpoint using Candid.
-        CANDID_API_URL: String = Key::new("candid.api.url").live().not_yet().since("candid_authentication"),
+        CANDID_API_URL: String = Key::new("candid.api.url").live().since("candid_authentication"),
         /// Comma-separated list of allowed Candid domains (empty means that all are valid).
-        CANDID_DOMAINS: String = Key::new("candid.domains").live().not_yet().since("candid_config"),
+        CANDID_DOMAINS: String = Key::new("candid.domains").live().since("candid_config"),
         /// Candid macaroon expiry in seconds.
-        CANDID_EXPIRY: i64 = Key::new("candid.expiry").default("3600").live().not_yet().since("candid_config"),
+        CANDID_EXPIRY: i64 = Key::new("candid.expiry").default("3600").live().since("candid_config"),
     ]
 }
 
@@ -153,21 +153,21 @@ keys! {
     /// `rbac.*`
     RBAC = [
         /// The Candid agent private key as provided during RBAC registration.
-        RBAC_AGENT_PRIVATE_KEY: String = Key::new("rbac.agent.private_key").live().not_yet().since("rbac"),
+        RBAC_AGENT_PRIVATE_KEY: String = Key::new("rbac.agent.private_key").live().since("rbac"),
         /// The Candid agent public key as provided during RBAC registration.
-        RBAC_AGENT_PUBLIC_KEY: String = Key::new("rbac.agent.public_key").live().not_yet().since("rbac"),
+        RBAC_AGENT_PUBLIC_KEY: String = Key::new("rbac.agent.public_key").live().since("rbac"),
         /// The Candid agent URL as provided during RBAC registration.
-        RBAC_AGENT_URL: String = Key::new("rbac.agent.url").live().not_yet().since("rbac"),
+        RBAC_AGENT_URL: String = Key::new("rbac.agent.url").live().since("rbac"),
         /// The Candid agent user name as provided during RBAC registration.
-        RBAC_AGENT_USERNAME: String = Key::new("rbac.agent.username").live().not_yet().since("rbac"),
+        RBAC_AGENT_USERNAME: String = Key::new("rbac.agent.username").live().since("rbac"),
         /// RBAC macaroon expiry in seconds.
-        RBAC_API_EXPIRY: i64 = Key::new("rbac.api.expiry").live().not_yet().since("rbac"),
+        RBAC_API_EXPIRY: i64 = Key::new("rbac.api.expiry").live().since("rbac"),
         /// Public key of the RBAC server (required for HTTP-only servers).
-        RBAC_API_KEY: String = Key::new("rbac.api.key").live().not_yet().since("rbac"),
+        RBAC_API_KEY: String = Key::new("rbac.api.key").live().since("rbac"),
         /// URL of the external RBAC server.
-        RBAC_API_URL: String = Key::new("rbac.api.url").live().not_yet().since("rbac"),
+        RBAC_API_URL: String = Key::new("rbac.api.url").live().since("rbac"),
         /// RBAC macaroon expiry in seconds (older spelling).
-        RBAC_EXPIRY: i64 = Key::new("rbac.expiry").default("3600").live().not_yet().since("rbac"),
+        RBAC_EXPIRY: i64 = Key::new("rbac.expiry").default("3600").live().since("rbac"),
     ]
 }
 

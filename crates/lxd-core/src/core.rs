@@ -117,6 +117,8 @@ pub struct Core {
     pub trust: TrustStore,
     /// Counts the changes of `trust`: who holds a connection open looks again.
     pub trust_changes: watch::Sender<u64>,
+    /// Users that an identity server names.
+    pub identities: crate::identity::Identities,
     /// Limits guesses of the trust password.
     pub guesses: Guard,
     /// Cancelled when the daemon is to end.
@@ -209,6 +211,7 @@ impl Core {
             server,
             trust,
             trust_changes: watch::Sender::new(0),
+            identities: crate::identity::Identities::default(),
             guesses: Guard::default(),
             unavailable_pools: crate::storage_pools::Unavailable::default(),
             end: CancellationToken::new(),
@@ -218,6 +221,7 @@ impl Core {
         });
         let registry = crate::devices::registry(&core);
         core.registry.get_or_init(|| registry);
+        crate::identity::apply(&core);
         // Before any request: an action must know what runs.
         crate::instances::reconcile::find_running(&core).await?;
         Ok(core)

@@ -10,6 +10,7 @@ mod core;
 pub mod debug;
 mod devices;
 pub mod faults;
+pub mod identity;
 pub mod images;
 pub mod instances;
 mod inventory;

@@ -55,6 +55,9 @@ pub fn with_project(url: &str, project: &ProjectName) -> String {
 impl Core {
     /// Tells the readers of events about a change.
     pub fn tell(&self, caller: &Caller, event: Lifecycle) {
+        if event.action.starts_with("project-") {
+            self.identities.projects_changed();
+        }
         let context = (!event.context.is_empty()).then_some(event.context);
         let lifecycle = EventLifecycle {
             action: event.action.to_owned(),

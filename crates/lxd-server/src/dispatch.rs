@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use http::header::ORIGIN;
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
-use lxd_auth::{Caller, Peer};
+use lxd_auth::{Caller, Level, Peer};
 use lxd_core::SharedCore;
 use lxd_types::names::ProjectName;
 use lxd_types::{Error, Result};
@@ -17,6 +17,7 @@ use tracing::Instrument;
 use crate::body::{Unread, drain};
 use crate::cors;
 use crate::ctx::{Collection, Ctx};
+use crate::external;
 use crate::path;
 use crate::reply::{Body, Reply};
 use crate::router::{Found, Router};
@@ -56,31 +57,46 @@ impl Service {
             return Ok(Reply::response(Response::new(http_body_util::Full::default())));
         }
         let (parts, body) = request.into_parts();
-        match self.admit(caller, Request::from_parts(parts, ())).await {
+        let request = Request::from_parts(parts, ());
+        let speaks = external::is_spoken(&self.core, request.headers());
+        match self.admit(caller, request).await {
             Ok((route, mut cx)) => {
                 cx.body = Unread::new(body);
                 self.run(route, cx).await
             }
-            Err(error) => {
+            Err(refused) => {
                 drain(body).await;
-                Err(error)
+                match refused {
+                    Refused::Stranger(error) if speaks => external::challenge(&self.core, error).await,
+                    Refused::Stranger(error) | Refused::Other(error) => Err(error),
+                }
             }
         }
     }
 
     /// Finds the route and refuses what may not go there, before any of the body is read.
-    async fn admit(&self, caller: Arc<Caller>, request: Request<()>) -> Result<(Arc<Route>, Ctx)> {
+    async fn admit(
+        &self,
+        caller: Arc<Caller>,
+        mut request: Request<()>,
+    ) -> Result<(Arc<Route>, Ctx), Refused> {
         let (route, collection, params) = match self.router.find(request.method(), request.uri().path()) {
             Found::Route { route, collection, params } => (route.clone(), collection, params),
-            Found::OtherMethods => return Err(other_method(request.method())),
+            Found::OtherMethods => return Err(other_method(request.method()).into()),
             Found::Nothing => {
                 tracing::info!(method = %request.method(), url = %request.uri(), "Sending top level 404");
-                return Err(Error::not_found("not found"));
+                return Err(Error::not_found("not found").into());
             }
-            Found::Malformed => return Err(Error::bad_request("Invalid path")),
+            Found::Malformed => return Err(Error::bad_request("Invalid path").into()),
         };
+        let caller = external::recognise(&self.core, caller, &mut request).await?;
         let cx = self.context(caller, request, collection, params)?;
-        check(route.access, &cx)?;
+        let insists = external::insists(cx.headers()) && route.path != "/";
+        let allowed =
+            if insists && !cx.caller.trusted { Err(lxd_auth::denied()) } else { check(&route, &cx) };
+        if let Err(error) = allowed {
+            return Err(if cx.caller.trusted { Refused::Other(error) } else { Refused::Stranger(error) });
+        }
         refuse_foreign_pages(&cx)?;
         refuse_foreign_things(&cx, route.path).await?;
         tracing::debug!(
@@ -146,11 +162,32 @@ fn other_method(method: &Method) -> Error {
     }
 }
 
-fn check(access: Access, cx: &Ctx) -> Result<()> {
-    let allowed = match access {
+/// Why a request goes no further.
+enum Refused {
+    /// Nobody knows who asks: proof may help.
+    Stranger(Error),
+    /// Anything else.
+    Other(Error),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+fn check(route: &Route, cx: &Ctx) -> Result<()> {
+    let allowed = match route.access {
         Access::Anyone => true,
         Access::Trusted => cx.caller.trusted,
+        Access::Project(Level::Manage) => {
+            return lxd_auth::authorize(&cx.caller, &cx.project, level_of(route.path)).map(drop);
+        }
         Access::Project(level) => return lxd_auth::authorize(&cx.caller, &cx.project, level).map(drop),
+        Access::NamedProject => {
+            let name = cx.param("name").parse().map_err(|_| lxd_auth::denied())?;
+            return lxd_auth::authorize(&cx.caller, &name, Level::Project).map(drop);
+        }
         Access::Server => cx.caller.is_admin(),
         Access::Root => cx.caller.is_root(),
     };
@@ -181,7 +218,19 @@ async fn refuse_foreign_things(cx: &Ctx, path: &str) -> Result<()> {
     }
     let Some(feature) = feature_of(path) else { return Ok(()) };
     let owner = lxd_core::projects::owner_name(&cx.core, &cx.project, feature).await?;
-    if cx.caller.sees(&owner) { Ok(()) } else { Err(lxd_auth::denied()) }
+    let owner = owner.parse().map_err(|_| lxd_auth::denied())?;
+    lxd_auth::authorize(&cx.caller, &owner, level_of(path)).map(drop)
+}
+
+/// What must be allowed to change the things at a path.
+fn level_of(path: &str) -> Level {
+    match feature_of(path) {
+        Some("images") => Level::Images,
+        Some("profiles") => Level::Profiles,
+        Some("networks") => Level::Networks,
+        Some("storage.volumes") => Level::Volumes,
+        _ => Level::Manage,
+    }
 }
 
 /// The feature that decides which project has the things at a path.

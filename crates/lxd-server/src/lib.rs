@@ -12,6 +12,7 @@ pub mod devlxd;
 pub mod dispatch;
 pub mod error;
 pub mod etag;
+mod external;
 mod filter;
 mod link;
 pub mod listener;

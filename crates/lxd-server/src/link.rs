@@ -85,7 +85,7 @@ impl Watched {
         tokio::spawn(async move {
             loop {
                 // Asked before the first wait too: trust may have gone since the request was let in.
-                if lost(&before, &(self.identify)()) {
+                if before.may_more_than(&(self.identify)()) {
                     tracing::info!(
                         address = before.address(),
                         "A client lost trust, its websocket is closed"
@@ -101,23 +101,15 @@ impl Watched {
     }
 }
 
-/// Is there anything that the client could do then and cannot do now?
-fn lost(before: &Caller, now: &Caller) -> bool {
-    match (before.trusted, &before.projects) {
-        (false, _) => false,
-        _ if !now.trusted => true,
-        (true, None) => now.projects.is_some(),
-        (true, Some(projects)) => projects.iter().any(|project| !now.sees(project)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lxd_auth::Limits;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     fn caller(trusted: bool, projects: Option<&[&str]>) -> Caller {
-        let projects = projects.map(|all| all.iter().map(|name| (*name).to_owned()).collect());
+        let names = |all: &[&str]| all.iter().map(|name| (*name).to_owned()).collect();
+        let projects = projects.map(|all| Limits::of_certificate(names(all)));
         Caller { trusted, projects, ..Caller::daemon() }
     }
 
@@ -137,7 +129,7 @@ mod tests {
             (&one, &full, false),
             (&none, &none, false),
         ] {
-            assert_eq!(lost(before, now), expected, "{before:?} {now:?}");
+            assert_eq!(before.may_more_than(now), expected, "{before:?} {now:?}");
         }
     }
 

@@ -22,6 +22,8 @@ pub enum Access {
     Trusted,
     /// Those who may do this in the request's project.
     Project(Level),
+    /// Those who may change the project that the path names.
+    NamedProject,
     /// Those without any limit.
     Server,
     /// Root on the unix socket.

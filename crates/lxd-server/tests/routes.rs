@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use http::Method;
-use lxd_auth::{Caller, Peer};
+use lxd_auth::{Caller, Limits, Peer};
 use lxd_core::{Core, Options};
 use lxd_server::connection;
 use lxd_server::router::{Found, Router};
@@ -101,6 +101,7 @@ async fn service() -> (tempfile::TempDir, Arc<Service>) {
 }
 
 fn tls(trusted: bool, projects: Option<Vec<String>>) -> Arc<Caller> {
+    let projects = projects.map(Limits::of_certificate);
     let address = "192.0.2.1:1".parse().unwrap();
     let peer = Peer::Tls { fingerprint: Some("f".repeat(64)), certificate: None, address };
     Arc::new(Caller { peer, trusted, projects })

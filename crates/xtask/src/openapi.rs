@@ -117,7 +117,8 @@ fn access(access: Access) -> &'static str {
         Access::Trusted => "trusted: every trusted client, who sees its projects",
         Access::Project(Level::View) => "trusted: those who may look at the project",
         Access::Project(Level::Operate) => "trusted: those who may operate instances of the project",
-        Access::Project(Level::Manage) => "trusted: those who may change the project's objects",
+        Access::Project(_) => "trusted: those who may change the project's objects",
+        Access::NamedProject => "trusted: those who may change this project",
         Access::Server => "trusted: clients that are not restricted to projects",
         Access::Root => "root: the unix socket",
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use lxd_api::certificate::CertificatesPost;
-use lxd_auth::material::Material;
+use lxd_auth::material::{Material, check_client};
 use lxd_auth::{Caller, Peer, password};
 use lxd_config::server::CORE_REMOTE_TOKEN_EXPIRY;
 use lxd_db::certificates::{self, Certificate};
@@ -52,6 +52,9 @@ impl Core {
         }
         let material = material(caller, &request)?;
         let kind = kind_of(&request.kind)?;
+        if kind != certificates::SERVER {
+            check_client(&material.pem, Utc::now().timestamp())?;
+        }
         if !caller.trusted && kind != certificates::CLIENT {
             return Err(Error::bad_request("Invalid certificate type"));
         }
@@ -107,8 +110,8 @@ impl Core {
         Err(lxd_auth::denied())
     }
 
-    /// One counted warning for each address.
-    async fn warn_of_failure(&self, caller: &Caller, reason: &str) {
+    /// Tells of a client that could not prove who it is: in the log, and as one counted warning for each address.
+    pub async fn warn_of_failure(&self, caller: &Caller, reason: &str) {
         let Peer::Tls { address, .. } = &caller.peer else { return };
         let ip = address.ip().to_canonical();
         let subject = Subject {
@@ -202,5 +205,18 @@ fn material(caller: &Caller, request: &CertificatesPost) -> Result<Material> {
     match &caller.peer {
         Peer::Tls { certificate: Some(der), .. } => Material::from_der(der),
         _ => Err(Error::bad_request("No client certificate provided")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_end() {
+        let ends = |end: Value| expired(&BTreeMap::from([("expiresAt".to_owned(), end)]));
+        assert!(ends(json!("2020-01-01T00:00:00Z")) && ends(json!(Utc::now())));
+        assert!(!ends(json!(Utc::now() + chrono::Duration::seconds(60))) && !ends(Value::Null));
+        assert!(!expired(&BTreeMap::new()));
     }
 }

@@ -5,7 +5,10 @@ mod add;
 use std::collections::HashMap;
 
 use lxd_api::certificate::{Certificate as Wire, CertificatePut};
-use lxd_auth::{Caller, Permit, Trusted, material::Material};
+use lxd_auth::{
+    Caller, Limits, Permit, Trusted,
+    material::{Material, check_client},
+};
 use lxd_db::Db;
 use lxd_db::certificates::{self, Certificate};
 use lxd_task::operation::{Class, Operation};
@@ -24,7 +27,7 @@ pub async fn known(db: &Db) -> Result<HashMap<String, Trusted>> {
     let clients = all.into_iter().filter(|certificate| certificate.kind == certificates::CLIENT);
     Ok(clients
         .map(|certificate| {
-            let projects = certificate.restricted.then_some(certificate.projects);
+            let projects = certificate.restricted.then(|| Limits::of_certificate(certificate.projects));
             (certificate.fingerprint, Trusted { projects })
         })
         .collect())
@@ -75,23 +78,29 @@ pub fn fields(certificate: &Wire) -> CertificatePut {
 }
 
 impl Core {
-    /// All trusted certificates, sorted by fingerprint.
+    /// The trusted certificates that the caller may see, sorted by fingerprint: who is limited to projects sees its own.
     ///
     /// # Errors
     /// A failure of the database.
-    pub async fn certificates(&self) -> Result<Vec<Wire>> {
-        let mut all: Vec<Wire> = self.db.read(certificates::list).await?.into_iter().map(wire).collect();
+    pub async fn certificates(&self, caller: &Caller) -> Result<Vec<Wire>> {
+        let all = self.db.read(certificates::list).await?.into_iter().map(wire);
+        let mut all: Vec<Wire> = all.filter(|one| caller.is_admin() || is_own(caller, one)).collect();
         all.sort_by(|a, b| a.fingerprint.cmp(&b.fingerprint));
         Ok(all)
     }
 
-    /// The certificate whose fingerprint begins so.
+    /// The certificate whose fingerprint begins so. One that the caller may not see is as if it were not there.
     ///
     /// # Errors
     /// There is none, or more than one.
-    pub async fn certificate(&self, prefix: &str) -> Result<Wire> {
-        let prefix = prefix.to_owned();
-        self.db.read(move |tx| certificates::get(tx, &prefix)).await.map(wire)
+    pub async fn certificate(&self, caller: &Caller, prefix: &str) -> Result<Wire> {
+        let begin = prefix.to_owned();
+        let found = self.db.read(move |tx| certificates::get(tx, &begin)).await;
+        if caller.is_admin() {
+            return found.map(wire);
+        }
+        let own = found.map(wire).ok().filter(|found| is_own(caller, found));
+        own.ok_or_else(|| Error::not_found("Certificate not found"))
     }
 
     /// Gives a certificate other fields. A client that is limited to projects may only renew its own
@@ -110,7 +119,13 @@ impl Core {
         }
         let material = match new.certificate.as_str() {
             "" => Material::parse(&old.certificate)?,
-            text => Material::parse(text)?,
+            text => {
+                let new = Material::parse(text)?;
+                if new.fingerprint != old.fingerprint && old.kind != "server" {
+                    check_client(&new.pem, chrono::Utc::now().timestamp())?;
+                }
+                new
+            }
         };
         let prefix = old.fingerprint.clone();
         let fingerprint = material.fingerprint.clone();
@@ -160,16 +175,22 @@ impl Core {
     /// its trust loses its tokens, and, by the watchers of its connections, its open websockets.
     pub(crate) async fn trust_changed(&self) -> Result<()> {
         let lost = self.trust.replace(known(&self.db).await?);
+        self.distrust("tls", |client| lost.iter().any(|one| one == client));
+        Ok(())
+    }
+
+    /// Clients of a protocol lost something of their trust: their tokens are void, and who holds a connection open looks
+    /// again.
+    pub(crate) fn distrust(&self, protocol: &str, lost: impl Fn(&str) -> bool) {
         let of_lost = |operation: &Operation| {
             let by = operation.requestor();
             operation.class() == Class::Token
-                && by.is_some_and(|by| by.protocol == "tls" && lost.contains(&by.username))
+                && by.is_some_and(|by| by.protocol == protocol && lost(&by.username))
         };
         for token in self.operations.list(of_lost) {
             self.operations.end(&token, Err(lxd_auth::denied()));
         }
         self.trust_changes.send_modify(|changes| *changes += 1);
-        Ok(())
     }
 }
 

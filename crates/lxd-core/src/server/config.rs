@@ -78,6 +78,7 @@ impl Core {
         {
             new.insert("core.trust_password".to_owned(), hash_password(password).await?);
         }
+        crate::identity::check(&new)?;
         let touched = changed(&old, &new);
         if !touched.is_empty() {
             self.apply_listeners(&touched).await?;
@@ -87,6 +88,7 @@ impl Core {
             }
             let silent = without_effect(&touched);
             self.server.set_config(new);
+            crate::identity::apply(self);
             if !silent.is_empty() {
                 self.warn(WarningType::NoEffect, &silent).await;
             }

@@ -64,7 +64,11 @@ impl Core {
             api_version: API_VERSION.to_owned(),
             auth: "untrusted".to_owned(),
             public: false,
-            auth_methods: vec!["tls".to_owned()],
+            auth_methods: if self.identities.is_used() {
+                vec!["tls".to_owned(), "candid".to_owned()]
+            } else {
+                vec!["tls".to_owned()]
+            },
         }
     }
 

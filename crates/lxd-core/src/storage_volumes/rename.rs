@@ -96,9 +96,9 @@ async fn target_project(
         return Ok(key.project.clone());
     }
     let project: ProjectName = post.project.parse().map_err(|_| Error::not_found("Project not found"))?;
-    lxd_auth::authorize(permit.caller(), &project, Level::Manage)?;
+    lxd_auth::authorize(permit.caller(), &project, Level::Volumes)?;
     let owner = crate::projects::owner_name(core, &project, "storage.volumes").await?;
-    lxd_auth::authorize(permit.caller(), &owner.parse()?, Level::Manage)?;
+    lxd_auth::authorize(permit.caller(), &owner.parse()?, Level::Volumes)?;
     Ok(project)
 }
 

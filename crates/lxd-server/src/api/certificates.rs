@@ -22,7 +22,7 @@ pub fn routes() -> Vec<Route> {
 }
 
 async fn list(cx: Ctx) -> Result<Reply> {
-    let all = cx.core.certificates().await?;
+    let all = cx.core.certificates(&cx.caller).await?;
     if cx.recursion() > 0 {
         return Reply::json(&all);
     }
@@ -39,12 +39,12 @@ async fn add(mut cx: Ctx) -> Result<Reply> {
 }
 
 async fn get(cx: Ctx) -> Result<Reply> {
-    let certificate = cx.core.certificate(cx.param("fingerprint")).await?;
+    let certificate = cx.core.certificate(&cx.caller, cx.param("fingerprint")).await?;
     Reply::json(&certificate)?.etag(&fields(&certificate))
 }
 
 async fn put(mut cx: Ctx) -> Result<Reply> {
-    let certificate = cx.core.certificate(cx.param("fingerprint")).await?;
+    let certificate = cx.core.certificate(&cx.caller, cx.param("fingerprint")).await?;
     cx.if_match(&fields(&certificate))?;
     let wanted = cx.json::<CertificatePut>().await?;
     cx.core.update_certificate(&cx.caller, &certificate, wanted).await?;
@@ -52,7 +52,7 @@ async fn put(mut cx: Ctx) -> Result<Reply> {
 }
 
 async fn patch(mut cx: Ctx) -> Result<Reply> {
-    let certificate = cx.core.certificate(cx.param("fingerprint")).await?;
+    let certificate = cx.core.certificate(&cx.caller, cx.param("fingerprint")).await?;
     let present = fields(&certificate);
     cx.if_match(&present)?;
     let wanted = cx.patch(&present).await?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::Method;
+use lxd_auth::Level;
 use lxd_core::Lifecycle;
 use lxd_task::operation::Operation;
 use lxd_types::{Error, Result};
@@ -50,6 +51,10 @@ async fn get(cx: Ctx) -> Result<Reply> {
 
 async fn cancel(cx: Ctx) -> Result<Reply> {
     let operation = find(&cx)?;
+    // Who may only look must not stop what others do; its own operations are everybody's to end.
+    if let (false, Ok(project)) = (is_creator(&cx, &operation), operation.project().parse()) {
+        lxd_auth::authorize(&cx.caller, &project, Level::Operate)?;
+    }
     cx.core.operations.cancel(&operation)?;
     let mut event = Lifecycle::new("operation-cancelled", operation.url());
     if let Ok(project) = operation.project().parse() {
@@ -86,7 +91,8 @@ async fn websocket(mut cx: Ctx) -> Result<Reply> {
     let secret = cx.query("secret").filter(|secret| !secret.is_empty());
     let secret = secret.ok_or_else(|| Error::bad_request("missing secret"))?;
     let operation = cx.core.operations.get(cx.param("id"))?;
-    if !is_creator(&cx, &operation) {
+    // A secret alone opens nothing: who has lost the trust, or the project, stays outside.
+    if !is_creator(&cx, &operation) || !visible(&cx, &operation) {
         tracing::warn!(operation = %operation.id, address = cx.caller.address(), "Refused a websocket");
         return Err(lxd_auth::denied());
     }
@@ -101,7 +107,12 @@ async fn websocket(mut cx: Ctx) -> Result<Reply> {
 
 fn find(cx: &Ctx) -> Result<std::sync::Arc<Operation>> {
     let operation = cx.core.operations.get(cx.param("id"))?;
-    if visible(cx, &operation) { Ok(operation) } else { Err(Error::not_found("Operation not found")) }
+    match visible(cx, &operation) {
+        true => Ok(operation),
+        // It knows that there is one, but may not follow it any more.
+        false if is_creator(cx, &operation) => Err(lxd_auth::denied()),
+        false => Err(Error::not_found("Operation not found")),
+    }
 }
 
 /// May the caller know of this operation?
@@ -115,5 +126,5 @@ fn visible(cx: &Ctx, operation: &Operation) -> bool {
 
 /// Secrets are shown to the creator only (rule R10).
 fn is_creator(cx: &Ctx, operation: &Operation) -> bool {
-    operation.requestor().is_some_and(|requestor| cx.caller.is_same_client(requestor))
+    cx.caller.trusted && operation.requestor().is_some_and(|requestor| cx.caller.is_same_client(requestor))
 }

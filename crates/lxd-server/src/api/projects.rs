@@ -2,6 +2,7 @@
 
 use http::Method;
 use lxd_api::project::{ProjectPost, ProjectPut, ProjectsPost};
+use lxd_auth::Level;
 use lxd_core::projects::{self, fields, url};
 use lxd_types::names::ProjectName;
 use lxd_types::{Error, Result};
@@ -17,8 +18,8 @@ pub fn routes() -> Vec<Route> {
         route(Method::POST, "/1.0/projects", Access::Server, "projects", create),
         route(Method::GET, ONE, Access::Trusted, "projects", get),
         route(Method::POST, ONE, Access::Server, "projects", rename),
-        route(Method::PUT, ONE, Access::Server, "projects", put),
-        route(Method::PATCH, ONE, Access::Server, "projects", patch),
+        route(Method::PUT, ONE, Access::NamedProject, "projects", put),
+        route(Method::PATCH, ONE, Access::NamedProject, "projects", patch),
         route(Method::DELETE, ONE, Access::Server, "projects", delete),
         route(Method::GET, "/1.0/projects/{name}/state", Access::Trusted, "project_usage", state),
     ]
@@ -62,7 +63,9 @@ async fn update(
         etag::check(&headers, &present)?;
         change(&present)
     });
-    projects::update(&cx.core, &cx.server_permit()?, &name(&cx)?, merge).await?;
+    let name = name(&cx)?;
+    let permit = lxd_auth::authorize(&cx.caller, &name, Level::Project)?;
+    projects::update(&cx.core, &permit, &name, merge).await?;
     Ok(Reply::empty())
 }
 

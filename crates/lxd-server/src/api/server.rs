@@ -25,6 +25,10 @@ async fn get(cx: Ctx) -> Result<Reply> {
         return Reply::json(&cx.core.server_untrusted_view());
     }
     cx.this_member()?;
+    // A project that the caller may not see is as if it were not there; `default` is known to everybody.
+    if cx.project.as_str() != "default" && !cx.caller.sees(cx.project.as_str()) {
+        return Err(Error::not_found("Project not found"));
+    }
     let rendered = render(&cx).await?;
     Reply::sync_bytes(rendered.body).header(http::header::ETAG, &format!("\"{}\"", rendered.etag))
 }

@@ -8,13 +8,13 @@ use base64::engine::general_purpose::STANDARD;
 use lxd_api::certificate::CertificateAddToken;
 use lxd_api::project::Project;
 use lxd_api::server::Server;
-use lxd_client::{Address, Client, Identity, TlsSettings, encode};
+use lxd_client::{Address, Client, Egress, Identity, TlsSettings, encode};
 use serde_json::json;
 
 use crate::cli::{Matches, Spec, switch, value};
 use crate::conf::Remote;
 use crate::cx::Cx;
-use crate::stdin;
+use crate::{login, stdin};
 
 /// Port of servers when the URL has none.
 const DEFAULT_PORT: u16 = 8443;
@@ -61,8 +61,7 @@ async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
         other => bail!("Invalid protocol: {other}"),
     }
     match matches.value("auth-type") {
-        "" | "tls" => {}
-        "candid" => bail!("Authentication by Candid is not supported yet"),
+        "" | "tls" | "candid" => {}
         other => bail!("Invalid authentication type: {other}"),
     }
     let url = url_of(address);
@@ -194,6 +193,22 @@ async fn connect(
     identity: Option<Identity>,
     expected: Option<&str>,
 ) -> Result<Client> {
+    let settings = tls(cx, matches, name, host, port, identity, expected).await?;
+    let candid = matches.value("auth-type") == "candid";
+    let user = candid.then(|| login::user(cx.conf().jar(name), host, matches.value("domain")));
+    let address = Address::Https { host: host.to_owned(), port };
+    Ok(Client::of_user(Egress::from_env(), address, Some(settings), user))
+}
+
+async fn tls(
+    cx: &Cx,
+    matches: &Matches,
+    name: &str,
+    host: &str,
+    port: u16,
+    identity: Option<Identity>,
+    expected: Option<&str>,
+) -> Result<TlsSettings> {
     let dir = cx.conf().dir.clone();
     let address = Address::Https { host: host.to_owned(), port };
     let pin = cx.conf().server_certificate(name);
@@ -202,9 +217,9 @@ async fn connect(
     let mut tls = TlsSettings { pinned: known, identity, authority, accept_any: false };
     if tls.pinned.is_none() {
         // A certificate of a known authority needs no question.
-        let trial = Client::new(address.clone(), Some(tls.clone()));
+        let trial = Client::new(address, Some(tls.clone()));
         match trial.get::<Server>("/1.0").await {
-            Ok(_) if expected.is_none() => return Ok(trial),
+            Ok(_) if expected.is_none() => return Ok(tls),
             Ok(_) => {}
             Err(error) if error.to_string().contains("x509") => {}
             Err(error) => return Err(anyhow::anyhow!(error.to_string().replace("/1.0\"", "\""))),
@@ -214,7 +229,7 @@ async fn connect(
         save_certificate(&pin, &der)?;
         tls.pinned = Some(der);
     }
-    Ok(Client::new(address, Some(tls)))
+    Ok(tls)
 }
 
 fn confirm(matches: &Matches, fingerprint: &str, expected: Option<&str>) -> Result<()> {
@@ -261,6 +276,9 @@ async fn authenticate(matches: &Matches, name: &str, client: &Client) -> Result<
     if server.auth == "trusted" || server.public || matches.is("public") {
         return Ok(());
     }
+    if matches.value("auth-type") == "candid" {
+        bail!("The server does not know its users by Candid");
+    }
     let password = if matches.given("password") {
         matches.value("password").to_owned()
     } else {
@@ -300,7 +318,7 @@ async fn project(matches: &Matches, client: &Client) -> Result<String> {
 fn remember(cx: &Cx, matches: &Matches, name: &str, url: &str, project: String) -> Result<()> {
     let remote = Remote {
         addr: url.to_owned(),
-        auth_type: "tls".into(),
+        auth_type: if matches.value("auth-type") == "candid" { "candid" } else { "tls" }.into(),
         domain: matches.value("domain").to_owned(),
         project,
         protocol: "lxd".into(),

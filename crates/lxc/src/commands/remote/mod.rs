@@ -84,6 +84,7 @@ fn remove(cx: &Cx, matches: &Matches) -> Result<()> {
     }
     conf.remotes.remove(name);
     let _ = std::fs::remove_file(conf.server_certificate(name));
+    let _ = std::fs::remove_file(conf.jar(name));
     conf.save()
 }
 
@@ -111,6 +112,8 @@ fn rename(cx: &Cx, matches: &Matches) -> Result<()> {
     if from.exists() {
         std::fs::rename(from, to)?;
     }
+    // Without its cookies the user logs in again.
+    let _ = std::fs::rename(conf.jar(old), conf.jar(new));
     conf.remotes.remove(old);
     conf.remotes.insert(new.to_owned(), remote);
     if conf.default_remote == old {
