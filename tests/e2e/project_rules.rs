@@ -42,7 +42,8 @@ const CASES: &[Case] = &[
     Case {
         rule: "restricted.containers.privilege",
         closed: &["unprivileged", "isolated", ""],
-        part: || json!({"config": {"security.privileged": "true", "security.idmap.isolated": "true"}}),
+        part: || config("security.privileged", "true"),
+        base: || json!({"security.idmap.isolated": "true"}),
         ..RESTRICTED
     },
     Case {

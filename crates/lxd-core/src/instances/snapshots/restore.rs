@@ -12,7 +12,7 @@ use lxd_types::{Config, Error, Kind, Result};
 
 use super::super::stop::{Stop, stop_quietly};
 use super::super::update::plan_update;
-use super::super::{InstanceKey, copy, put_view, start};
+use super::super::{InstanceKey, Model, copy, put_view, start};
 use super::{SnapshotKey, enter, find, pool_of};
 use crate::journal::Log;
 use crate::lifecycle::Lifecycle;
@@ -129,7 +129,8 @@ async fn plan(core: &SharedCore, key: &SnapshotKey) -> Result<()> {
     core.db
         .read(move |tx| {
             let (model, snapshot) = find(tx, &wanted)?;
-            let plan = plan_update(tx, &registry, &ids, &model, fields(&put_view(&model), snapshot))?;
+            let known = knowing(&model, &snapshot.config);
+            let plan = plan_update(tx, &registry, &ids, &known, fields(&put_view(&model), snapshot))?;
             let restored = Newcomer::changed(&model, plan.config, plan.devices);
             allowed_early(tx, &model.row.project, Change::Instance(&model.key), restored)
         })
@@ -141,12 +142,28 @@ async fn record(core: &SharedCore, key: &SnapshotKey) -> Result<()> {
     core.db
         .write(move |tx| {
             let (model, snapshot) = find(tx, &wanted)?;
-            let plan = plan_update(tx, &registry, &ids, &model, fields(&put_view(&model), snapshot))?;
+            let known = knowing(&model, &snapshot.config);
+            let plan = plan_update(tx, &registry, &ids, &known, fields(&put_view(&model), snapshot))?;
             instances::update(tx, model.row.id, &plan.change)?;
             // A snapshot may be older than the rules of its project (security.md C4).
             allowed(tx, &model.row.project, Change::Instance(&model.key))
         })
         .await
+}
+
+/// The instance as if what the server itself noted in the snapshot were noted in it: that comes back in a restricted project,
+/// too, where requests may not change it.
+fn knowing(model: &Model, kept: &Config) -> Model {
+    let mut known = model.clone();
+    let noted = kept.iter().filter(|(key, _)| is_noted(key));
+    known.row.config.extend(noted.map(|(key, value)| (key.clone(), value.clone())));
+    known
+}
+
+fn is_noted(key: &str) -> bool {
+    const NOTED: [&str; 3] =
+        ["volatile.apply_template", "volatile.base_image", "volatile.cloud-init.instance-id"];
+    NOTED.contains(&key) || key.starts_with("volatile.") && key.ends_with(".hwaddr")
 }
 
 /// The instance as the snapshot says, with what belongs to the instance's present.
