@@ -202,6 +202,36 @@ const CASES: &[Case] = &[
             daemon.call("DELETE", "/1.0/networks/fbr0", &Value::Null);
         },
     },
+    Case {
+        name: "physical network create",
+        before: |daemon| {
+            let pair = ["link", "add", "fup0", "type", "veth", "peer", "name", "fup1"];
+            let _ = daemon.netns.command("ip").args(pair).status();
+        },
+        request: (
+            "POST",
+            "/1.0/networks",
+            r#"{"name": "fphy0", "type": "physical", "config": {"parent": "fup0"}}"#,
+        ),
+        after: |daemon| {
+            daemon.call("DELETE", "/1.0/networks/fphy0", &Value::Null);
+        },
+    },
+    Case {
+        name: "network forward create",
+        before: |daemon| {
+            let config = json!({"ipv4.address": "10.99.2.1/24", "ipv6.address": "none"});
+            daemon.ok("POST", "/1.0/networks", &json!({"name": "ffw0", "config": config}));
+        },
+        request: (
+            "POST",
+            "/1.0/networks/ffw0/forwards",
+            r#"{"listen_address": "192.0.2.1", "config": {"target_address": "10.99.2.5"}}"#,
+        ),
+        after: |daemon| {
+            daemon.ok("DELETE", "/1.0/networks/ffw0", &Value::Null);
+        },
+    },
 ];
 
 fn create(daemon: &Daemon) {

@@ -299,8 +299,13 @@ fn wrong_requests_are_refused_and_leave_nothing() {
         (config("bridge.hwaddr", "01:00:00:00:00:00"), 400, "MAC address of a group"),
         (config("bridge.external_interfaces", "../x"), 400, "invalid characters"),
         (config("volatile.bridge.hwaddr", "00:16:3e:00:00:01"), 400, "Invalid option"),
-        (config("tunnel.a.protocol", "gre"), 400, "not supported yet: tunnel.a.protocol"),
-        (config("bridge.driver", "openvswitch"), 400, "not supported yet: bridge.driver=openvswitch"),
+        (config("tunnel.a.protocol", "gri"), 400, "(not one of [gre vxlan])"),
+        (config("bridge.mode", "fan"), 400, "IPv4 configuration may not be set when in 'fan' mode"),
+        (
+            json!({"name": "ntbr1", "config": {"bridge.mode": "fan"}}),
+            400,
+            "not supported yet: bridge.mode=fan",
+        ),
     ];
     for (body, status, text) in cases {
         let answer = daemon.call("POST", "/1.0/networks", body);

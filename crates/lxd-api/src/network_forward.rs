@@ -7,16 +7,16 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct NetworkForward {
-    /// Forward configuration map (see config-keys.tsv).
-    pub config: BTreeMap<String, String>,
     /// Description of the forward listen IP.
     pub description: String,
+    /// Forward configuration map (see config-keys.tsv).
+    pub config: BTreeMap<String, String>,
+    /// Port forwards (optional).
+    pub ports: Vec<NetworkForwardPort>,
     /// The listen address of the forward.
     pub listen_address: String,
     /// What cluster member this record was found on.
     pub location: String,
-    /// Port forwards (optional).
-    pub ports: Vec<NetworkForwardPort>,
 }
 
 /// `NetworkForwardPort` represents a port specification in a network address forward.
@@ -25,24 +25,24 @@ pub struct NetworkForward {
 pub struct NetworkForwardPort {
     /// Description of the forward port.
     pub description: String,
-    /// ListenPort(s) to forward (comma delimited ranges).
-    pub listen_port: String,
     /// Protocol for port forward (either tcp or udp).
     pub protocol: String,
-    /// TargetAddress to forward ListenPorts to.
-    pub target_address: String,
+    /// ListenPort(s) to forward (comma delimited ranges).
+    pub listen_port: String,
     /// TargetPort(s) to forward ListenPorts to (allows for many-to-one).
     pub target_port: String,
+    /// TargetAddress to forward ListenPorts to.
+    pub target_address: String,
 }
 
 /// `NetworkForwardPut` represents the modifiable fields of a LXD network address forward.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct NetworkForwardPut {
-    /// Forward configuration map (see config-keys.tsv).
-    pub config: BTreeMap<String, String>,
     /// Description of the forward listen IP.
     pub description: String,
+    /// Forward configuration map (see config-keys.tsv).
+    pub config: BTreeMap<String, String>,
     /// Port forwards (optional).
     pub ports: Vec<NetworkForwardPort>,
 }
@@ -51,12 +51,12 @@ pub struct NetworkForwardPut {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct NetworkForwardsPost {
-    /// Forward configuration map (see config-keys.tsv).
-    pub config: BTreeMap<String, String>,
     /// Description of the forward listen IP.
     pub description: String,
-    /// The listen address of the forward.
-    pub listen_address: String,
+    /// Forward configuration map (see config-keys.tsv).
+    pub config: BTreeMap<String, String>,
     /// Port forwards (optional).
     pub ports: Vec<NetworkForwardPort>,
+    /// The listen address of the forward.
+    pub listen_address: String,
 }

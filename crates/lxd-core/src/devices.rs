@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use lxd_db::{projects, storage_pools, storage_volumes};
 use lxd_device::Registry;
 use lxd_device::disk::{CustomVolume, CustomVolumes, Disk};
-use lxd_device::nic::{BridgedNic, IpvlanNic, Limiter, MacvlanNic, P2pNic, PhysicalNic, RoutedNic};
+use lxd_device::nic::{
+    BridgedNic, Functions, IpvlanNic, Limiter, MacvlanNic, P2pNic, PhysicalNic, RoutedNic, SriovNic,
+};
 use lxd_device::nodes::{NodesDevice, NodesKind};
 use lxd_device::proxy::ProxyDevice;
 use lxd_storage::{Pool, VolumeKind, VolumeRef};
@@ -40,6 +42,7 @@ fn interfaces(core: &SharedCore, registry: Registry) -> Registry {
         .with("nic:routed", Arc::new(RoutedNic::new(netlink.clone(), limiter, firewall)))
         .with("nic:macvlan", Arc::new(MacvlanNic::new(netlink.clone())))
         .with("nic:ipvlan", Arc::new(IpvlanNic::new(netlink.clone())))
+        .with("nic:sriov", Arc::new(SriovNic::new(netlink.clone(), Functions::new("/sys"))))
         .with("nic:physical", Arc::new(PhysicalNic::new(netlink)))
 }
 

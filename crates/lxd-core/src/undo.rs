@@ -158,6 +158,13 @@ pub enum Undo {
         /// The name.
         name: NetworkName,
     },
+    /// Makes the host agree with what is recorded of a network on an interface of the host.
+    SettleUplink {
+        /// The name.
+        name: NetworkName,
+        /// The VLAN interface that was made for it.
+        made: Option<String>,
+    },
     /// Stops the devices of an instance whose start did not end.
     StartInstance {
         /// Its project.
@@ -282,6 +289,7 @@ impl Undoer<Undo> for Core {
                 snapshots::finish_restore(&core, &snapshot(project, instance, &name)).await
             }
             Undo::SettleNetwork { name } => crate::networks::settle(self, &name).await,
+            Undo::SettleUplink { name, made } => crate::networks::settle_uplink(self, &name, made).await,
             Undo::StartInstance { project, name } => {
                 instances::undo::start(&core, &InstanceKey { project, name }).await
             }

@@ -89,6 +89,8 @@ types! {
     ScheduleFailed = 1008, Moderate, "Failed to create a scheduled snapshot";
     /// Somebody gave a wrong trust password or token.
     AuthenticationFailed = 1009, Moderate, "Failed authentication";
+    /// Rules of another program keep packets of a network from passing.
+    FirewallClash = 1020, Moderate, "Other firewall rules block a network";
     /// The network listener could not be opened.
     ListenerUnavailable = 1007, High, "Failed to listen on the network";
 }

@@ -15,6 +15,7 @@ pub mod instance_backups;
 pub mod instances;
 pub mod journal;
 pub mod network_acls;
+pub mod network_forwards;
 pub mod networks;
 pub mod nodes;
 pub mod profiles;

@@ -1,5 +1,7 @@
 //! Managed networks, their configuration per member, and who uses them.
 
+use std::collections::HashMap;
+
 use lxd_types::{Error, Result};
 use rusqlite::{Row, params};
 
@@ -210,46 +212,69 @@ pub fn delete(tx: &Tx<'_>, id: i64) -> Result<()> {
     tx.execute("DELETE FROM networks WHERE id = ?1", [id]).map(drop)
 }
 
-/// The profiles whose NICs name a network (as `network` or as `parent`), then the instances that have such a NIC,
-/// of their own or from a profile that they do not override; each sorted by project and name.
+/// Who uses a network: the networks on top of it, then the profiles whose NICs name it (as `network` or as `parent`), then
+/// the instances that have such a NIC, of their own or from a profile that they do not override; each sorted by project
+/// and name.
 ///
 /// # Errors
 /// A failure of the database.
 pub fn used_by(tx: &Tx<'_>, project_id: i64, name: &str) -> Result<Vec<User>> {
-    let mut users = tx.all(
-        "SELECT DISTINCT j.name, p.name FROM profiles_devices AS d
+    Ok(users(tx, project_id, Some(name))?.remove(name).unwrap_or_default())
+}
+
+/// As [`used_by`], for all networks and interfaces of the host at once, by name.
+///
+/// # Errors
+/// A failure of the database.
+pub fn users(tx: &Tx<'_>, project_id: i64, name: Option<&str>) -> Result<HashMap<String, Vec<User>>> {
+    let mut users: HashMap<String, Vec<User>> = HashMap::new();
+    let triple = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    let mut collect = |sql: &str, user: fn(String, String) -> User| -> Result<()> {
+        let found: Vec<(String, String, String)> = tx.all(sql, params![project_id, name], triple)?;
+        for (used, project, name) in found {
+            users.entry(used).or_default().push(user(project, name));
+        }
+        Ok(())
+    };
+    collect(
+        "SELECT DISTINCT c.value, j.name, n.name FROM networks_config AS c
+         JOIN networks AS n ON n.id = c.network_id JOIN projects AS j ON j.id = n.project_id
+         WHERE c.key IN ('network', 'parent') AND n.project_id = ?1 AND (?2 IS NULL OR c.value = ?2)
+         ORDER BY j.name, n.name",
+        |project, name| User::Network { project, name },
+    )?;
+    collect(
+        "SELECT DISTINCT c.value, j.name, p.name FROM profiles_devices AS d
          JOIN profiles_devices_config AS c ON c.profile_device_id = d.id
          JOIN profiles AS p ON p.id = d.profile_id JOIN projects AS j ON j.id = p.project_id
-         WHERE d.type = 1 AND c.key IN ('network', 'parent') AND c.value = ?2
+         WHERE d.type = 1 AND c.key IN ('network', 'parent') AND (?2 IS NULL OR c.value = ?2)
            AND ?1 = IFNULL((SELECT f.project_id FROM projects_config AS f WHERE f.project_id = p.project_id
              AND f.key = 'features.networks' AND f.value IN ('true', '1', 'yes', 'on')), 1)
          ORDER BY j.name, p.name",
-        params![project_id, name],
-        |row| Ok(User::Profile { project: row.get(0)?, name: row.get(1)? }),
+        |project, name| User::Profile { project, name },
     )?;
-    users.extend(tx.all(
-        "SELECT j.name, i.name FROM instances AS i JOIN projects AS j ON j.id = i.project_id
-         WHERE ?1 = IFNULL((SELECT f.project_id FROM projects_config AS f WHERE f.project_id = i.project_id
-             AND f.key = 'features.networks' AND f.value IN ('true', '1', 'yes', 'on')), 1)
-         AND i.id IN (
-           SELECT d.instance_id FROM instances_devices AS d
+    collect(
+        "SELECT u.value, j.name, i.name FROM instances AS i JOIN projects AS j ON j.id = i.project_id
+         JOIN (
+           SELECT d.instance_id, c.value FROM instances_devices AS d
            JOIN instances_devices_config AS c ON c.instance_device_id = d.id
-           WHERE d.type = 1 AND c.key IN ('network', 'parent') AND c.value = ?2
+           WHERE d.type = 1 AND c.key IN ('network', 'parent') AND (?2 IS NULL OR c.value = ?2)
            UNION
-           SELECT u.instance_id FROM profiles_devices AS d
+           SELECT u.instance_id, c.value FROM profiles_devices AS d
            JOIN profiles_devices_config AS c ON c.profile_device_id = d.id
            JOIN instances_profiles AS u ON u.profile_id = d.profile_id
-           WHERE d.type = 1 AND c.key IN ('network', 'parent') AND c.value = ?2
+           WHERE d.type = 1 AND c.key IN ('network', 'parent') AND (?2 IS NULL OR c.value = ?2)
              AND NOT EXISTS (SELECT 1 FROM instances_devices AS own
                WHERE own.instance_id = u.instance_id AND own.name = d.name)
              AND NOT EXISTS (SELECT 1 FROM instances_profiles AS later
                JOIN profiles_devices AS other ON other.profile_id = later.profile_id
                WHERE later.instance_id = u.instance_id AND later.apply_order > u.apply_order
-                 AND other.name = d.name))
+                 AND other.name = d.name)) AS u ON u.instance_id = i.id
+         WHERE ?1 = IFNULL((SELECT f.project_id FROM projects_config AS f WHERE f.project_id = i.project_id
+             AND f.key = 'features.networks' AND f.value IN ('true', '1', 'yes', 'on')), 1)
          ORDER BY j.name, i.name",
-        params![project_id, name],
-        |row| Ok(User::Instance { project: row.get(0)?, name: row.get(1)? }),
-    )?);
+        |project, name| User::Instance { project, name },
+    )?;
     Ok(users)
 }
 
@@ -300,6 +325,8 @@ mod tests {
         let (db, _dir) = temporary();
         db.write(|tx| {
             insert(tx, nodes::LONE, &new("br0"))?;
+            let above = config(&[("parent", "br0")]);
+            insert(tx, nodes::LONE, &NewNetwork { kind: MACVLAN, config: above, ..new("above") })?;
             let nic = devices(&[("eth0", &[("type", "nic"), ("network", "br0")])]);
             let masked = devices(&[("eth0", &[("type", "none")])]);
             let web = profiles::insert(tx, DEFAULT, "web", "", &Config::new(), &nic)?;
@@ -332,6 +359,7 @@ mod tests {
         .unwrap();
         let users = db.read(|tx| used_by(tx, DEFAULT, "br0")).await.unwrap();
         let wanted = [
+            "/1.0/networks/above",
             "/1.0/profiles/web",
             "/1.0/instances/by-own",
             "/1.0/instances/by-profile",

@@ -90,26 +90,6 @@ const TYPES: &[(&str, Later)] = &[
             required: &[],
         },
     ),
-    (
-        "nic:sriov",
-        Later {
-            properties: &[
-                "boot.priority",
-                "host_name",
-                "hwaddr",
-                "maas.subnet.ipv4",
-                "maas.subnet.ipv6",
-                "mtu",
-                "name",
-                "network",
-                "nictype",
-                "parent",
-                "security.mac_filtering",
-                "vlan",
-            ],
-            required: &[],
-        },
-    ),
     ("pci", Later { properties: &["address"], required: &["address"] }),
     ("tpm", Later { properties: &["path"], required: &[] }),
 ];

@@ -152,7 +152,11 @@ fn nic_kind(device: &Device, facts: &Facts) -> Result<String> {
         Error::not_found("Network not found").context(text)
     })?;
     // A "nictype" beside "network" is refused by the type itself.
-    Ok(if found.kind == "bridge" { "bridged".to_owned() } else { found.kind.clone() })
+    match found.kind.as_str() {
+        "bridge" => Ok("bridged".to_owned()),
+        kind @ ("macvlan" | "sriov" | "ovn") => Ok(kind.to_owned()),
+        _ => Err(Error::bad_request(format!("Unrecognised NIC network type for network {network:?}"))),
+    }
 }
 
 fn not_yet(device: &Device) -> Error {

@@ -6,7 +6,9 @@
 mod device_events;
 mod exited;
 pub mod helper;
+mod listener;
 pub mod netlink;
+mod ovs;
 pub mod resources;
 mod rule_events;
 pub mod runner;
@@ -16,5 +18,7 @@ pub mod sysctl;
 pub use device_events::DeviceEvents;
 pub use exited::exited;
 pub use helper::{Helper, HelperProcess};
+pub use listener::{Holder, holder};
+pub use ovs::Ovs;
 pub use rule_events::{RuleEvent, RuleEvents};
 pub use runner::{Cmd, CmdError, Detached, Input, Output, OutputTo, RealRunner, Runner};

@@ -5,10 +5,13 @@
 
 pub mod acl;
 pub mod bridge;
+pub mod clash;
 pub mod config;
 pub mod firewall;
 mod name;
 mod state;
+mod uplink;
 
 pub use name::{check_interface, network_name};
 pub use state::{instance_interfaces, interface_kind, interface_state};
+pub use uplink::Uplink;

@@ -79,6 +79,7 @@ pub fn routes() -> Vec<Route> {
         api::internal::routes,
         api::network_acls::routes,
         api::networks::routes,
+        api::networks::forwards::routes,
         api::operations::routes,
         api::profiles::routes,
         api::resources::routes,

@@ -8,6 +8,7 @@ use lxd_config::{page, project::PROJECT, server::SERVER};
 use lxd_device::{disk::DISK, nic, nodes, none::NONE, proxy::PROXY};
 use lxd_instance::keys::INSTANCE;
 use lxd_network::config::keys::BRIDGE;
+use lxd_network::config::uplink_keys;
 use lxd_storage::config::{BTRFS_POOL, CUSTOM_VOLUME, DIR_POOL};
 
 use crate::openapi;
@@ -54,7 +55,14 @@ fn pages() -> Vec<(&'static str, String)> {
             page(&nic::PHYSICAL, "Devices of type nic, nictype physical", PHYSICAL_INTRO),
         ),
         ("device-nic-routed.md", page(&nic::ROUTED, "Devices of type nic, nictype routed", ROUTED_INTRO)),
+        ("device-nic-sriov.md", page(&nic::SRIOV, "Devices of type nic, nictype sriov", SRIOV_INTRO)),
         ("network-bridge.md", page(&BRIDGE, "Networks of type bridge", BRIDGE_INTRO)),
+        ("network-macvlan.md", page(&uplink_keys::MACVLAN, "Networks of type macvlan", UPLINK_INTRO)),
+        (
+            "network-physical.md",
+            page(&uplink_keys::PHYSICAL, "Networks of type physical", PHYSICAL_NETWORK_INTRO),
+        ),
+        ("network-sriov.md", page(&uplink_keys::SRIOV, "Networks of type sriov", UPLINK_INTRO)),
         ("storage-pool-btrfs.md", page(&BTRFS_POOL, "Storage pools of driver btrfs", BTRFS_INTRO)),
         ("storage-pool-dir.md", page(&DIR_POOL, "Storage pools of driver dir", DIR_INTRO)),
         ("storage-volume.md", page(&CUSTOM_VOLUME, "Custom storage volumes", VOLUME_INTRO)),
@@ -137,12 +145,23 @@ A pair of interfaces; the host routes the instance's addresses, which are given 
 parent. The instance's default gateway is the host's end (`169.254.0.1`, `fe80::1`). The same kernel settings as for ipvlan
 must be made when there is a parent and for IPv6.";
 
+const SRIOV_INTRO: &str = "\
+A virtual function of an interface of the host (`parent`), the first that is free or the one named by `host_name`. When all
+are in use, as many as the hardware has are made. It comes back when the instance ends.";
+
 const NIC_INTRO: &str = "\
 Interfaces that are connected to a bridge of the host: to a managed network (`network=NAME`) or to any bridge \
 (`nictype=bridged parent=NAME`).";
 
 const BRIDGE_INTRO: &str = "\
 Keys of managed bridges. Set them with `lxc network set NETWORK KEY=VALUE`.";
+
+const UPLINK_INTRO: &str = "\
+Keys of networks whose instances get interfaces on an interface of the host. Set them with `lxc network set NETWORK \
+KEY=VALUE`.";
+
+const PHYSICAL_NETWORK_INTRO: &str = "\
+Keys of networks that are an interface of the host, as the uplink of networks of type `ovn`. Instances cannot be put on them.";
 
 const BTRFS_INTRO: &str = "\
 Keys of storage pools on btrfs. Set them with `lxc storage set POOL KEY=VALUE`. A pool without `source` is a file of \

@@ -12,7 +12,7 @@ pub fn device_facts(tx: &Tx<'_>, project: &projects::Project) -> Result<Facts> {
     let owner = projects::owner_of(tx, &project.name, "networks")?;
     let known = networks::list(tx, Some(owner), nodes::LONE)?;
     let fact = |network: networks::Network| {
-        let kind = network_kind(network.kind).to_owned();
+        let kind = crate::networks::kind_word(network.kind).to_owned();
         (network.name, NetworkFacts { kind, config: network.config })
     };
     Ok(Facts {
@@ -21,15 +21,4 @@ pub fn device_facts(tx: &Tx<'_>, project: &projects::Project) -> Result<Facts> {
         project: project.name.clone(),
         disk_paths: crate::projects::disk_paths(project),
     })
-}
-
-/// The name of a network's type.
-fn network_kind(number: i64) -> &'static str {
-    match number {
-        networks::MACVLAN => "macvlan",
-        networks::SRIOV => "sriov",
-        networks::OVN => "ovn",
-        networks::PHYSICAL => "physical",
-        _ => "bridge",
-    }
 }

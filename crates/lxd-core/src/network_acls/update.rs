@@ -64,7 +64,9 @@ fn concerned(tx: &Tx<'_>, acl: &network_acls::NetworkAcl) -> Result<Vec<BridgeSp
         User::Network { name, .. } if of == acl.name && acl.project_id == projects::DEFAULT => Some(name),
         _ => None,
     });
-    names.map(|name| spec::load(tx, &networks::get(tx, projects::DEFAULT, &name, nodes::LONE)?)).collect()
+    let bridge =
+        |name: String| Ok(spec::whole(tx, &networks::get(tx, projects::DEFAULT, &name, nodes::LONE)?)?.0);
+    names.map(bridge).collect()
 }
 
 async fn apply(core: &SharedCore, bridges: &[BridgeSpec]) -> Result<()> {

@@ -1,10 +1,11 @@
 //! `GET /1.0/networks` and `/1.0/networks/{name}`: managed networks, and the interfaces of the host.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use lxd_api::network::Network;
 use lxd_auth::Permit;
-use lxd_db::{Tx, networks, nodes, projects};
+use lxd_db::used_by::User;
+use lxd_db::{networks, nodes, projects};
 use lxd_host::netlink::Link;
 use lxd_network::interface_kind;
 use lxd_types::{Error, Result};
@@ -20,9 +21,18 @@ const HIDDEN: &str = "veth";
 /// # Errors
 /// There is no such project, or a failure of the database or the kernel.
 pub async fn urls(core: &SharedCore, permit: &Permit) -> Result<Vec<String>> {
-    let names = rows(core, permit).await?.into_iter().map(|row| row.0.name);
-    let mut names: Vec<String> = names.collect();
-    names.extend(unmanaged(core, permit, &names).await?.into_iter().map(|link| link.name));
+    let project = permit.project().clone();
+    let mut names = core.db.read(move |tx| networks::names(tx, owner(tx, &project)?)).await?;
+    if sees_the_host(permit) {
+        let managed: HashSet<String> = names.iter().cloned().collect();
+        let links = core.bridges.netlink().links().await?;
+        names.extend(
+            links
+                .into_iter()
+                .filter(|link| is_shown(link) && !managed.contains(&link.name))
+                .map(|link| link.name),
+        );
+    }
     Ok(names.iter().map(|name| crate::with_project(&super::url(name), permit.project())).collect())
 }
 
@@ -31,19 +41,25 @@ pub async fn urls(core: &SharedCore, permit: &Permit) -> Result<Vec<String>> {
 /// # Errors
 /// As [`urls`].
 pub async fn list(core: &SharedCore, permit: &Permit) -> Result<Vec<Network>> {
-    let rows = rows(core, permit).await?;
-    let names: Vec<String> = rows.iter().map(|row| row.0.name.clone()).collect();
+    let project = permit.project().clone();
+    let (rows, mut users) = core
+        .db
+        .read(move |tx| {
+            let owner = owner(tx, &project)?;
+            Ok((networks::list(tx, Some(owner), nodes::LONE)?, urls_of(networks::users(tx, owner, None)?)))
+        })
+        .await?;
+    let links = core.bridges.netlink().links().await?;
+    let names: HashSet<String> = rows.iter().map(|row| row.name.clone()).collect();
     let mut shown = Vec::new();
-    for (row, used_by) in rows {
-        shown.push(of_row(core, row, used_by).await);
+    for row in rows {
+        let used_by = users.remove(&row.name).unwrap_or_default();
+        shown.push(of_row(core, row, used_by, &links).await);
     }
-    let links = unmanaged(core, permit, &names).await?;
-    let wanted: Vec<String> = links.iter().map(|link| link.name.clone()).collect();
-    let mut users = core.db.read(move |tx| users_of(tx, projects::DEFAULT, &wanted)).await?;
-    shown.extend(links.into_iter().map(|link| {
-        let used_by = users.remove(&link.name).unwrap_or_default();
-        of_link(&link, used_by)
-    }));
+    if sees_the_host(permit) {
+        let unmanaged = links.iter().filter(|link| is_shown(link) && !names.contains(&link.name));
+        shown.extend(unmanaged.map(|link| of_link(link, users.remove(&link.name).unwrap_or_default())));
+    }
     Ok(shown)
 }
 
@@ -61,12 +77,16 @@ pub async fn get(core: &SharedCore, permit: &Permit, name: &str) -> Result<Netwo
                 Some(_) => Some(networks::get(tx, owner, &wanted, nodes::LONE)?),
                 None => None,
             };
-            let mut users = users_of(tx, owner, std::slice::from_ref(&wanted))?;
-            Ok((row, users.remove(&wanted).unwrap_or_default()))
+            let users = networks::used_by(tx, owner, &wanted)?;
+            Ok((row, users.iter().map(User::url).collect()))
         })
         .await?;
     if let Some(row) = row {
-        return Ok(of_row(core, row, used_by).await);
+        let links = match row.kind {
+            networks::BRIDGE => Vec::new(),
+            _ => core.bridges.netlink().links().await?,
+        };
+        return Ok(of_row(core, row, used_by, &links).await);
     }
     let link = core.bridges.netlink().link(name).await?;
     link.map(|link| of_link(&link, used_by)).ok_or_else(|| Error::not_found("Network not found"))
@@ -82,48 +102,27 @@ pub async fn managed(core: &SharedCore, permit: &Permit, name: &str) -> Result<N
     if network.managed { Ok(network) } else { Err(failed(Error::not_found("Network not found"))) }
 }
 
-/// The managed networks of the project, each with its users.
-async fn rows(core: &SharedCore, permit: &Permit) -> Result<Vec<(networks::Network, Vec<String>)>> {
-    let project = permit.project().clone();
-    core.db
-        .read(move |tx| {
-            let owner = owner(tx, &project)?;
-            let rows = networks::list(tx, Some(owner), nodes::LONE)?;
-            let names: Vec<String> = rows.iter().map(|row| row.name.clone()).collect();
-            let mut users = users_of(tx, owner, &names)?;
-            Ok(rows
-                .into_iter()
-                .map(|row| {
-                    let used = users.remove(&row.name).unwrap_or_default();
-                    (row, used)
-                })
-                .collect())
-        })
-        .await
+/// The URLs of the users, by the name of what they use.
+fn urls_of(users: HashMap<String, Vec<User>>) -> HashMap<String, Vec<String>> {
+    users.into_iter().map(|(name, users)| (name, users.iter().map(User::url).collect())).collect()
 }
 
-fn users_of(tx: &Tx<'_>, owner: i64, names: &[String]) -> Result<HashMap<String, Vec<String>>> {
-    let urls = |name: &String| {
-        let users = networks::used_by(tx, owner, name)?;
-        Ok((name.clone(), users.iter().map(lxd_db::used_by::User::url).collect()))
-    };
-    names.iter().map(urls).collect()
+/// Only the project `default` sees the interfaces of the host that are no managed networks.
+fn sees_the_host(permit: &Permit) -> bool {
+    permit.project().as_str() == projects::DEFAULT_NAME
 }
 
-/// The interfaces of the host that are no managed networks. Only the project `default` sees them.
-async fn unmanaged(core: &SharedCore, permit: &Permit, managed: &[String]) -> Result<Vec<Link>> {
-    if permit.project().as_str() != projects::DEFAULT_NAME {
-        return Ok(Vec::new());
-    }
-    let links = core.bridges.netlink().links().await?;
-    let shown = |link: &Link| !link.name.starts_with(HIDDEN) && !managed.contains(&link.name);
-    Ok(links.into_iter().filter(shown).collect())
+fn is_shown(link: &Link) -> bool {
+    !link.name.starts_with(HIDDEN)
 }
 
-async fn of_row(core: &SharedCore, row: networks::Network, used_by: Vec<String>) -> Network {
-    let started = match row.name.parse() {
-        Ok(name) => core.bridges.is_started(&name).await,
-        Err(_) => false,
+async fn of_row(core: &SharedCore, row: networks::Network, used_by: Vec<String>, links: &[Link]) -> Network {
+    let started = match row.kind {
+        networks::BRIDGE => match row.name.parse() {
+            Ok(name) => core.bridges.is_started(&name).await,
+            Err(_) => false,
+        },
+        _ => super::uplinks::of(&row).is_ok_and(|uplink| uplink.is_there(links)),
     };
     let status = match row.state {
         networks::CREATED if started => "Created",
@@ -136,7 +135,7 @@ async fn of_row(core: &SharedCore, row: networks::Network, used_by: Vec<String>)
         config: spec::visible(&row.config),
         description: row.description,
         name: row.name,
-        kind: "bridge".to_owned(),
+        kind: super::kind_word(row.kind).to_owned(),
         used_by,
         managed: true,
         status: status.to_owned(),

@@ -4,12 +4,12 @@ use std::collections::HashSet;
 
 use lxd_api::network::NetworkLease;
 use lxd_auth::Permit;
-use lxd_db::{nodes, projects};
+use lxd_db::{networks, nodes, projects};
 use lxd_network::bridge::hosts::StaticHost;
 use lxd_network::bridge::leases::Lease;
 use lxd_network::bridge::{BridgeSpec, dnsmasq};
-use lxd_types::Result;
 use lxd_types::names::{NetworkName, ProjectName};
+use lxd_types::{Error, Result};
 
 use super::{hosts, spec};
 use crate::SharedCore;
@@ -17,7 +17,7 @@ use crate::SharedCore;
 /// The addresses of a managed network: its own, the fixed ones of instances, and those that were given out.
 ///
 /// # Errors
-/// `Failed loading network: Network not found`.
+/// `Failed loading network: Network not found`; `Not implemented` for one that is no bridge.
 pub async fn leases(core: &SharedCore, permit: &Permit, name: &str) -> Result<Vec<NetworkLease>> {
     let (project, wanted) = (permit.project().clone(), name.to_owned());
     let (row, hosts) = core
@@ -28,6 +28,9 @@ pub async fn leases(core: &SharedCore, permit: &Permit, name: &str) -> Result<Ve
             Ok((row, hosts))
         })
         .await?;
+    if row.kind != networks::BRIDGE {
+        return Err(Error::not_implemented("Not implemented"));
+    }
     let network: NetworkName = row.name.parse()?;
     let given = core.bridges.leases(&network).await?;
     Ok(plan(&spec::of(&row)?, &hosts, &given, permit.project()))

@@ -1,9 +1,13 @@
-//! Networks: one file per action (`/1.0/networks`). Managed ones are bridges of the project `default`.
+//! Networks: one file per action (`/1.0/networks`). Managed ones belong to the project `default`; what is special about those
+//! on an interface of the host is in `uplinks`.
 
+mod clashes;
 mod create;
 mod delete;
+pub mod forwards;
 mod get;
 mod hosts;
+mod kind;
 mod leases;
 pub(crate) mod nics;
 mod rename;
@@ -12,17 +16,20 @@ pub(crate) mod spec;
 mod start;
 mod state;
 mod update;
+mod uplinks;
 mod watch;
 
 pub use create::create;
 pub use delete::delete;
 pub use get::{get, list, managed, urls};
+pub(crate) use kind::word as kind_word;
 pub use leases::leases;
 pub use rename::rename;
 pub use settle::settle;
 pub use start::start_all;
 pub use state::state;
 pub use update::update;
+pub use uplinks::settle as settle_uplink;
 pub use watch::watch;
 
 use lxd_db::{Tx, networks, nodes, projects};

@@ -48,7 +48,9 @@ pub(crate) fn check(
         return Ok(());
     }
     let owner = owner(tx, &key.project)?;
-    let known = networks::list(tx, Some(owner), nodes::LONE)?;
+    let mut known = networks::list(tx, Some(owner), nodes::LONE)?;
+    // Others do not know who is on them.
+    known.retain(|network| network.kind == networks::BRIDGE);
     let models = models(tx, instances::Filter::default())?;
     for (name, device) in changed {
         let Some(network) = known.iter().find(|network| network.name == bridge(device)) else { continue };

@@ -3,11 +3,13 @@
 use lxd_api::network::NetworkPost;
 use lxd_auth::Permit;
 use lxd_db::{networks, projects};
+use lxd_network::bridge::BridgeSpec;
+use lxd_network::config::NetworkKind;
 use lxd_network::network_name;
 use lxd_types::names::NetworkName;
 use lxd_types::{Error, Kind, Result};
 
-use super::spec;
+use super::{kind, spec};
 use crate::journal::Log;
 use crate::lifecycle::Lifecycle;
 use crate::{SharedCore, Undo};
@@ -35,10 +37,29 @@ async fn run(core: &SharedCore, permit: &Permit, name: &str, post: NetworkPost) 
     }
     let new = network_name(&post.name)?;
     check(core, &row, &new).await?;
+    match kind::kind(row.kind)? {
+        NetworkKind::Bridge => rename_bridge(core, &row, &new).await?,
+        // Nothing on the host has the network's name.
+        _ => {
+            let (id, text) = (row.id, new.to_string());
+            core.db.write(move |tx| networks::rename(tx, id, &text)).await?;
+        }
+    }
+    let event = Lifecycle::new("network-renamed", super::url(new.as_str())).in_project(permit.project());
+    core.tell(permit.caller(), event.with("old_name", name));
+    Ok(new)
+}
+
+async fn rename_bridge(core: &SharedCore, row: &networks::Network, new: &NetworkName) -> Result<()> {
+    core.bridges.check_name_is_free(new.as_str()).await?;
     let old: NetworkName = row.name.parse()?;
     let id = row.id;
-    let renamed = networks::Network { name: new.to_string(), ..row };
-    let renamed = core.db.read(move |tx| spec::load(tx, &renamed)).await?;
+    // Interfaces of tunnels and lines of logs have the network's name in theirs.
+    let named = networks::Network { name: new.to_string(), ..row.clone() };
+    let (present, wanted) = (row.clone(), named.clone());
+    let (before, acls) =
+        core.db.read(move |tx| Ok((spec::whole(tx, &present)?.0, spec::acls(tx, &wanted)?))).await?;
+    let renamed = BridgeSpec { forwards: before.forwards, mac: before.mac, acls, ..spec::of(&named)? };
     core.undoable(async |undo: &mut Log| {
         undo.push(Undo::SettleNetwork { name: old.clone() }).await?;
         undo.push(Undo::SettleNetwork { name: new.clone() }).await?;
@@ -47,10 +68,7 @@ async fn run(core: &SharedCore, permit: &Permit, name: &str, post: NetworkPost) 
         let text = new.to_string();
         core.db.write(move |tx| networks::rename(tx, id, &text)).await
     })
-    .await?;
-    let event = Lifecycle::new("network-renamed", super::url(new.as_str())).in_project(permit.project());
-    core.tell(permit.caller(), event.with("old_name", name));
-    Ok(new)
+    .await
 }
 
 async fn check(core: &SharedCore, row: &networks::Network, new: &NetworkName) -> Result<()> {
@@ -65,6 +83,5 @@ async fn check(core: &SharedCore, row: &networks::Network, new: &NetworkName) ->
                 None => Ok(()),
             }
         })
-        .await?;
-    core.bridges.check_name_is_free(new.as_str()).await
+        .await
 }

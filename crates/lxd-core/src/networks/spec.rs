@@ -4,6 +4,7 @@ use lxd_db::networks::Network;
 use lxd_db::{Tx, network_acls};
 use lxd_network::acl::{self, BridgeAcls};
 use lxd_network::bridge::BridgeSpec;
+use lxd_network::bridge::hosts::StaticHost;
 use lxd_network::config::Used;
 use lxd_types::{Cidr, Config, ConfigExt, Mac, Result};
 
@@ -12,14 +13,14 @@ use crate::SharedCore;
 /// Key of the hardware address that a bridge keeps. It is ours: users neither see nor set it.
 pub(super) const HWADDR: &str = "volatile.bridge.hwaddr";
 
-/// The bridge that a row describes, with the rules of its ACLs.
+/// The rules of the ACLs of a bridge, if it has any.
 ///
 /// # Errors
-/// As [`of`]; an ACL is missing, or has a rule that a bridge cannot have.
-pub(crate) fn load(tx: &Tx<'_>, row: &Network) -> Result<BridgeSpec> {
+/// An ACL is missing, or has a rule that a bridge cannot have.
+pub(super) fn acls(tx: &Tx<'_>, row: &Network) -> Result<Option<BridgeAcls>> {
     let names = acl::names(&row.config);
     if names.is_empty() {
-        return of(row);
+        return Ok(None);
     }
     let stored = |name: &&str| {
         let stored = network_acls::get(tx, row.project_id, name)
@@ -27,7 +28,7 @@ pub(crate) fn load(tx: &Tx<'_>, row: &Network) -> Result<BridgeSpec> {
         crate::network_acls::rules(&stored)
     };
     let acls = names.iter().map(stored).collect::<Result<Vec<_>>>()?;
-    Ok(BridgeSpec { acls: Some(BridgeAcls::new(&row.name, &row.config, &acls)?), ..of(row)? })
+    BridgeAcls::new(&row.name, &row.config, &acls).map(Some)
 }
 
 /// Refuses ACLs that a network cannot have.
@@ -41,13 +42,24 @@ pub(super) fn check_acls(tx: &Tx<'_>, project_id: i64, name: &str, config: &Conf
     BridgeAcls::new(name, config, &acls).map(drop)
 }
 
-/// The bridge that a row describes, without its ACLs.
+/// The bridge that a row describes.
 ///
 /// # Errors
 /// The row holds a value that is not allowed.
 pub(super) fn of(row: &Network) -> Result<BridgeSpec> {
     let mac: Mac = row.config.value(HWADDR).parse().unwrap_or_else(|_| address_of(row.id));
     BridgeSpec::new(&row.name.parse()?, &visible(&row.config), mac)
+}
+
+/// As [`of`], with what other tables say of the bridge: its ACLs, its forwards and its instances' static entries.
+///
+/// # Errors
+/// A row holds a value that is not allowed, or a failure of the database.
+pub(crate) fn whole(tx: &Tx<'_>, row: &Network) -> Result<(BridgeSpec, Vec<StaticHost>)> {
+    let mut spec = of(row)?;
+    spec.acls = acls(tx, row)?;
+    spec.forwards = super::forwards::specs(tx, row)?;
+    Ok((spec, super::hosts::of(tx, &row.name)?))
 }
 
 /// For a row without an address (written by hand): the same one at every start.
@@ -58,16 +70,17 @@ fn address_of(id: i64) -> Mac {
 
 /// The keys that users see.
 pub(super) fn visible(config: &Config) -> Config {
-    config
-        .iter()
-        .filter(|(key, _)| !key.starts_with("volatile."))
-        .map(|(k, v)| (k.clone(), v.clone()))
-        .collect()
+    config.iter().filter(|(key, _)| key.as_str() != HWADDR).map(|(k, v)| (k.clone(), v.clone())).collect()
 }
 
-/// The keys that are stored: what users set, without empty values, and what is ours.
+/// What users set; an empty value means "not set".
+pub(super) fn without_empty(config: Config) -> Config {
+    config.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+}
+
+/// The keys that are stored of a bridge: what users set, without empty values, and what is ours.
 pub(super) fn stored(config: Config, mac: &str) -> Config {
-    let mut config: Config = config.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+    let mut config = without_empty(config);
     config.insert(HWADDR.to_owned(), mac.to_owned());
     config
 }

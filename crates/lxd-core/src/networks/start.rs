@@ -6,10 +6,11 @@ use futures_util::future::join_all;
 use lxd_db::warnings::Subject;
 use lxd_db::{Tx, networks, nodes};
 use lxd_network::bridge::hosts::StaticHost;
+use lxd_network::config::NetworkKind;
 use lxd_types::Result;
 use lxd_types::names::NetworkName;
 
-use super::{hosts, spec};
+use super::{forwards, hosts, kind, spec, uplinks};
 use crate::SharedCore;
 use crate::warnings::WarningType;
 
@@ -32,12 +33,13 @@ pub async fn start_all(core: &SharedCore) -> Result<()> {
     };
     let (rows, hosts) = core.db.read(read).await?;
     join_all(rows.iter().zip(&hosts).map(|(row, hosts)| start_one(core, row, hosts))).await;
+    super::clashes::look(core, rows);
     Ok(())
 }
 
 /// Starts a network; when it does not start it is tried again later, and a warning says so until it does.
 async fn start_one(core: &SharedCore, row: &networks::Network, hosts: &[StaticHost]) {
-    match start_bridge(core, row, hosts).await {
+    match start_network(core, row, hosts).await {
         Ok(()) => core.warning_resolved(subject(row)).await,
         Err(error) => {
             let text = format!("Unable to start network {:?}: {}", row.name, error.chain());
@@ -93,12 +95,17 @@ async fn try_start(core: &SharedCore, project_id: i64, name: &str) -> Result<()>
         .db
         .read(move |tx| Ok((networks::get(tx, project_id, &name, nodes::LONE)?, hosts::of(tx, &name)?)))
         .await?;
-    start_bridge(core, &row, &hosts).await
+    start_network(core, &row, &hosts).await
 }
 
-async fn start_bridge(core: &SharedCore, row: &networks::Network, hosts: &[StaticHost]) -> Result<()> {
-    let stored = row.clone();
-    let spec = core.db.read(move |tx| spec::load(tx, &stored)).await?;
+async fn start_network(core: &SharedCore, row: &networks::Network, hosts: &[StaticHost]) -> Result<()> {
+    if kind::kind(row.kind)? != NetworkKind::Bridge {
+        return uplinks::of(row)?.start(core.bridges.netlink()).await;
+    }
+    let mut spec = spec::of(row)?;
+    let recorded = row.clone();
+    let more = move |tx: &Tx<'_>| Ok((forwards::specs(tx, &recorded)?, spec::acls(tx, &recorded)?));
+    (spec.forwards, spec.acls) = core.db.read(more).await?;
     let is_new = core.bridges.netlink().link(spec.name.as_str()).await?.is_none();
     core.bridges.start(&spec, hosts).await?;
     if is_new {

@@ -4,11 +4,11 @@ use lxd_api::network::NetworkPut;
 use lxd_auth::Permit;
 use lxd_config::changed;
 use lxd_db::{networks, nodes};
-use lxd_network::config::{fill_auto, validate};
+use lxd_network::config::{NetworkKind, fill_auto, validate};
 use lxd_types::names::ProjectName;
 use lxd_types::{Config, ConfigExt, Result};
 
-use super::{hosts, spec};
+use super::{kind, spec, uplinks};
 use crate::SharedCore;
 use crate::lifecycle::Lifecycle;
 
@@ -25,13 +25,29 @@ async fn run(core: &SharedCore, permit: &Permit, name: &str, put: NetworkPut) ->
     let _turn = core.bridges.turn().await;
     let (project, wanted) = (permit.project().clone(), name.to_owned());
     let old = core.db.read(move |tx| super::row(tx, &project, &wanted)).await?;
+    match kind::kind(old.kind)? {
+        NetworkKind::Bridge => change_bridge(core, permit.project(), old, put).await?,
+        _ => uplinks::change(core, old, put).await?,
+    }
+    let event = Lifecycle::new("network-updated", super::url(name)).in_project(permit.project());
+    core.tell(permit.caller(), event);
+    Ok(())
+}
+
+async fn change_bridge(
+    core: &SharedCore,
+    project: &ProjectName,
+    old: networks::Network,
+    put: NetworkPut,
+) -> Result<()> {
+    let name = old.name.as_str();
     let new = plan(core, name, &old.config, put.config).await?;
     let (owner, bridge, wanted) = (old.project_id, name.to_owned(), new.clone());
     core.db.read(move |tx| spec::check_acls(tx, owner, &bridge, &wanted)).await?;
-    record(core, permit.project(), name, &put.description, &new).await?;
-    if let Err(error) = apply(core, permit.project(), name).await {
-        record(core, permit.project(), name, &old.description, &old.config).await?;
-        if let Err(again) = apply(core, permit.project(), name).await {
+    record(core, project, name, &put.description, &new).await?;
+    if let Err(error) = apply(core, project, name).await {
+        record(core, project, name, &old.description, &old.config).await?;
+        if let Err(again) = apply(core, project, name).await {
             tracing::error!(
                 network = name,
                 error = again.chain(),
@@ -40,18 +56,16 @@ async fn run(core: &SharedCore, permit: &Permit, name: &str, put: NetworkPut) ->
         }
         return Err(error);
     }
-    let event = Lifecycle::new("network-updated", super::url(name)).in_project(permit.project());
-    core.tell(permit.caller(), event);
     Ok(())
 }
 
 /// The configuration to store.
 async fn plan(core: &SharedCore, name: &str, old: &Config, new: Config) -> Result<Config> {
-    let new: Config = new.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+    let new = spec::without_empty(new);
     let before = spec::visible(old);
     let set =
         changed(&before, &new).into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-    validate(name, &new, &set)?;
+    validate(NetworkKind::Bridge, name, &new, &set)?;
     let is_auto = ["ipv4.address", "ipv6.address"].iter().any(|key| new.value(key) == "auto");
     let new = if is_auto { fill_auto(new, &spec::used(core).await?, &mut rand::random::<u64>)? } else { new };
     Ok(spec::stored(new, old.value(spec::HWADDR)))
@@ -77,9 +91,6 @@ async fn record(
 /// Makes the host be as recorded.
 async fn apply(core: &SharedCore, project: &ProjectName, name: &str) -> Result<()> {
     let (project, name) = (project.clone(), name.to_owned());
-    let (spec, hosts) = core
-        .db
-        .read(move |tx| Ok((spec::load(tx, &super::row(tx, &project, &name)?)?, hosts::of(tx, &name)?)))
-        .await?;
+    let (spec, hosts) = core.db.read(move |tx| spec::whole(tx, &super::row(tx, &project, &name)?)).await?;
     core.bridges.start(&spec, &hosts).await
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use lxd_config::Table;
-use lxd_host::netlink::{Link, Netlink};
+use lxd_host::netlink::{Link, Netlink, PortVlans};
 use lxd_host::sysctl;
 use lxd_network::bridge::Bridges;
 use lxd_network::bridge::hosts::{self, StaticHost};
@@ -14,7 +14,7 @@ use lxd_types::{Cidr, ConfigExt, Device, Error, Flag, InstanceKind, Mac, Result}
 
 use super::limits::{self, Limiter};
 use super::veth::{self, Pair};
-use super::{check, keys, routes};
+use super::{check, keys, routes, vlans};
 use crate::context::{Attach, Context, DeviceType, Facts, Level};
 use crate::started::{Started, Volatile};
 
@@ -51,15 +51,26 @@ impl DeviceType for BridgedNic {
 
     async fn start(&self, context: &Context, device: &Device) -> Result<Started> {
         let bridge = self.bridge(device).await?;
-        let mtu = veth::mtu(device).unwrap_or(bridge.mtu);
-        if context.starts && is_plain(context, device)? {
+        let link = bridge.link();
+        let vlans = vlans::of(device)?;
+        if matches!(bridge, Bridge::Native(_)) && vlans != PortVlans::default() {
+            vlans::check_bridge(link)?;
+        }
+        let mtu = veth::mtu(device).unwrap_or(link.mtu);
+        if context.starts && vlans == PortVlans::default() && is_plain(context, device)? {
             let mac = veth::hardware_address(context, device)?;
             self.tell_dhcp(context, device, mac).await?;
             routes::add(self.netlink(), parent(device), &routes::of(device)).await?;
             return Ok(veth::to_be_made(context, device, parent(device), mac, Some(mtu)));
         }
-        let pair = Pair::create(self.netlink(), context, device, Some(bridge.index), Some(mtu)).await?;
-        if let Err(error) = self.prepare(context, device, &pair).await {
+        let master = matches!(bridge, Bridge::Native(_)).then_some(link.index);
+        let pair = Pair::create(self.netlink(), context, device, master, Some(mtu)).await?;
+        let prepared = async {
+            self.connect(&bridge, &pair.host, &vlans).await?;
+            self.prepare(context, device, &pair).await
+        };
+        if let Err(error) = prepared.await {
+            self.disconnect(context, device, Some(&pair.host)).await;
             self.forget(context, device).await.unwrap_or_else(|left| {
                 tracing::error!(device = %context.device, error = left.chain(), "Something of a device is left over");
             });
@@ -113,13 +124,18 @@ impl DeviceType for BridgedNic {
 
     async fn rejoin(&self, context: &Context, device: &Device) -> Result<()> {
         let Some(host) = context.volatile.set("host_name") else { return Ok(()) };
-        self.netlink().set_master(host, Some(parent(device))).await?;
+        let bridge = self.bridge(device).await?;
+        if let Bridge::Native(link) = &bridge {
+            self.netlink().set_master(host, Some(&link.name)).await?;
+        }
+        self.connect(&bridge, host, &vlans::of(device)?).await?;
         self.set_port(context, device, host).await?;
         routes::add(self.netlink(), parent(device), &routes::of(device)).await
     }
 
     async fn stop(&self, context: &Context, device: &Device) -> Result<Volatile> {
         self.forget(context, device).await?;
+        self.disconnect(context, device, veth::host_name(context, device)).await;
         veth::remove(self.netlink(), context, device).await
     }
 
@@ -136,12 +152,35 @@ impl BridgedNic {
     }
 
     /// The bridge on the host.
-    async fn bridge(&self, device: &Device) -> Result<Link> {
+    async fn bridge(&self, device: &Device) -> Result<Bridge> {
         let parent = parent(device);
         match self.netlink().link(parent).await? {
-            Some(link) if link.kind.as_deref() == Some("bridge") => Ok(link),
+            Some(link) if link.kind.as_deref() == Some("bridge") => Ok(Bridge::Native(link)),
+            Some(link) if self.bridges.ovs().is_bridge(parent).await? => Ok(Bridge::OpenVswitch(link)),
             Some(_) => Err(Error::bad_request(format!("Parent device {parent:?} is not a bridge"))),
             None => Err(Error::not_found(format!("Parent device {parent:?} doesn't exist"))),
+        }
+    }
+
+    /// Makes the host's end a port with its VLANs. On a bridge of the kernel it was made as a port.
+    async fn connect(&self, bridge: &Bridge, host: &str, vlans: &PortVlans) -> Result<()> {
+        match bridge {
+            Bridge::OpenVswitch(link) => Ok(self.bridges.ovs().add_port(&link.name, host, vlans).await?),
+            Bridge::Native(_) if *vlans == PortVlans::default() => Ok(()),
+            Bridge::Native(link) => {
+                let default = link.bridge.and_then(|info| info.default_vlan).filter(|vlan| *vlan > 0);
+                Ok(self.netlink().set_port_vlans(host, vlans, default).await?)
+            }
+        }
+    }
+
+    /// Open vSwitch remembers ports whose interface is gone. A failure leaves such a memory only.
+    async fn disconnect(&self, context: &Context, device: &Device, host: Option<&str>) {
+        let (Some(host), bridge) = (host, self.bridge(device).await) else { return };
+        if let Ok(Bridge::OpenVswitch(link)) = bridge
+            && let Err(error) = self.bridges.ovs().delete_port(&link.name, host).await
+        {
+            tracing::warn!(device = %context.device, error = %error, "A port of Open vSwitch is left over");
         }
     }
 
@@ -226,6 +265,22 @@ fn is_plain(context: &Context, device: &Device) -> Result<bool> {
 /// A port of a bridge needs no address of its own. Where there is no IPv6 there is no such setting.
 fn no_address(host: &str) {
     let _ = sysctl::write(&format!("net/ipv6/conf/{host}/disable_ipv6"), "1");
+}
+
+/// The bridge of an interface.
+enum Bridge {
+    /// Of the kernel.
+    Native(Link),
+    /// Of Open vSwitch.
+    OpenVswitch(Link),
+}
+
+impl Bridge {
+    fn link(&self) -> &Link {
+        match self {
+            Self::Native(link) | Self::OpenVswitch(link) => link,
+        }
+    }
 }
 
 /// Whether a filter is on.

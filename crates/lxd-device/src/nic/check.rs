@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use lxd_config::Table;
+use lxd_host::netlink::Untagged;
 use lxd_types::{Cidr, Config, ConfigExt, Device, Error, Flag, Result};
 
 use super::keys::BRIDGED;
@@ -28,6 +29,14 @@ pub(super) fn validate(device: &Device, level: Level, facts: &Facts) -> Result<(
         interface("parent", parent)?;
     }
     mtu(device)?;
+    if let Untagged::Vlan(vlan) = super::vlans::of(device)?.untagged
+        && super::vlans::of(device)?.tagged.contains(&vlan)
+    {
+        return Err(Error::bad_request(format!(
+            "Invalid value for device option \"vlan.tagged\": Tagged VLAN ID \"{vlan}\" cannot be the same as untagged \
+             VLAN ID"
+        )));
+    }
     for family in ["ipv4", "ipv6"] {
         family_rules(device, family, parent, facts)?;
     }
@@ -213,12 +222,19 @@ mod tests {
                 "IPv4 filtering requires a manually specified ipv4.address when using an unmanaged parent bridge",
             ),
             (&[("parent", "br0"), ("security.ipv4_filtering", "true"), ("ipv4.address", "10.1.1.1")], "ok"),
-            (&[net, ("vlan", "5")], "not supported yet: vlan"),
+            (&[net, ("vlan", "5"), ("vlan.tagged", "6,8-9")], "ok"),
+            (
+                &[net, ("vlan", "1"), ("vlan.tagged", "1,5")],
+                "Invalid value for device option \"vlan.tagged\": Tagged VLAN ID \"1\" cannot be the same as untagged \
+                 VLAN ID",
+            ),
+            (&[net, ("ipv4.routes.external", "10.1.0.0/24")], "not supported yet: ipv4.routes.external"),
         ];
         for (pairs, wanted) in cases {
             assert_eq!(text(pairs), *wanted, "{pairs:?}");
         }
-        let profile = validate(&map(&[net, ("vlan", "5")]), Level::Profile, &facts(&[]));
+        let profile =
+            validate(&map(&[net, ("ipv4.routes.external", "10.1.0.0/24")]), Level::Profile, &facts(&[]));
         assert!(profile.is_ok(), "a profile may have what instances cannot yet");
     }
 }

@@ -9,26 +9,33 @@ use crate::none::COMMON;
 /// All properties of interfaces with `nictype=bridged`.
 pub static BRIDGED: Table = Table::new(
     "device: nic (bridged)",
-    &[COMMON, BASE, HOST, LIMITS, PARENT, MANAGED, ROUTES, BRIDGE, MAAS, LATER],
+    &[COMMON, BASE, HOST, LIMITS, PARENT, MANAGED, ROUTES, BRIDGE, PORT_VLANS, MAAS, LATER],
 );
 
 /// All properties of interfaces with `nictype=p2p`.
 pub static P2P: Table = Table::new("device: nic (p2p)", &[COMMON, BASE, HOST, LIMITS, ROUTES]);
 
 /// All properties of interfaces with `nictype=routed`.
-pub static ROUTED: Table =
-    Table::new("device: nic (routed)", &[COMMON, BASE, HOST, LIMITS, PARENT, VLAN, STATIC, ROUTED_ONLY]);
+pub static ROUTED: Table = Table::new(
+    "device: nic (routed)",
+    &[COMMON, BASE, HOST, LIMITS, PARENT, VLAN, ANNOUNCED, STATIC, ROUTED_ONLY],
+);
 
 /// All properties of interfaces with `nictype=macvlan`.
-pub static MACVLAN: Table = Table::new("device: nic (macvlan)", &[COMMON, BASE, PARENT, MANAGED, VLAN, MAAS]);
+pub static MACVLAN: Table =
+    Table::new("device: nic (macvlan)", &[COMMON, BASE, PARENT, MANAGED, VLAN, ANNOUNCED, MAAS]);
 
 /// All properties of interfaces with `nictype=physical`.
 pub static PHYSICAL: Table =
-    Table::new("device: nic (physical)", &[COMMON, BASE, PARENT, MANAGED, VLAN, MAAS]);
+    Table::new("device: nic (physical)", &[COMMON, BASE, PARENT, MANAGED, VLAN, ANNOUNCED, MAAS]);
+
+/// All properties of interfaces with `nictype=sriov`.
+pub static SRIOV: Table =
+    Table::new("device: nic (sriov)", &[COMMON, BASE, HOST, PARENT, MANAGED, VLAN, FUNCTION, MAAS]);
 
 /// All properties of interfaces with `nictype=ipvlan`.
 pub static IPVLAN: Table =
-    Table::new("device: nic (ipvlan)", &[COMMON, BASE, PARENT, VLAN, STATIC, IPVLAN_ONLY]);
+    Table::new("device: nic (ipvlan)", &[COMMON, BASE, PARENT, VLAN, ANNOUNCED, STATIC, IPVLAN_ONLY]);
 
 keys! {
     /// What every interface has.
@@ -150,9 +157,33 @@ keys! {
     /// VLAN of the parent.
     VLAN = [
         /// The VLAN ID to attach to.
-        PARENT_VLAN: String = Key::new("vlan").check(vlan_id),
+        PARENT_VLAN: String = Key::new("vlan").check(checks::vlan),
+    ]
+}
+
+keys! {
+    /// How the VLAN of a parent is announced.
+    ANNOUNCED = [
         /// Register the VLAN using the GARP VLAN Registration Protocol.
         GVRP: bool = Key::new("gvrp").default("false"),
+    ]
+}
+
+keys! {
+    /// VLANs of a port of a bridge.
+    PORT_VLANS = [
+        /// The VLAN ID to use for untagged traffic ("none" removes the port from the default VLAN).
+        BRIDGED_VLAN: String = Key::new("vlan").check(vlan).since("instance_nic_bridged_vlan"),
+        /// Comma-separated list of VLAN IDs to join for tagged traffic.
+        BRIDGED_TAGGED: String = Key::new("vlan.tagged").check(vlans).since("instance_nic_bridged_vlan"),
+    ]
+}
+
+keys! {
+    /// What only virtual functions have.
+    FUNCTION = [
+        /// Prevent the instance from spoofing another's MAC address.
+        FUNCTION_MAC_FILTERING: bool = Key::new("security.mac_filtering").default("false").since("network_vlan_sriov"),
     ]
 }
 
@@ -173,26 +204,15 @@ keys! {
         IPV4_EXTERNAL: String = Key::new("ipv4.routes.external").check(checks::ipv4_networks).live().not_yet(),
         /// Comma-separated list of IPv6 static routes to route to the NIC and publish on the uplink network (BGP).
         IPV6_EXTERNAL: String = Key::new("ipv6.routes.external").check(checks::ipv6_networks).live().not_yet(),
-        /// The VLAN ID to use for untagged traffic ("none" removes the port from the default VLAN).
-        BRIDGED_VLAN: String = Key::new("vlan").check(vlan).not_yet().since("instance_nic_bridged_vlan"),
-        /// Comma-separated list of VLAN IDs to join for tagged traffic.
-        BRIDGED_TAGGED: String = Key::new("vlan.tagged").check(vlans).not_yet().since("instance_nic_bridged_vlan"),
     ]
 }
 
 fn vlan(value: &str) -> Result<(), ValueError> {
-    if value == "none" { Ok(()) } else { vlan_id(value) }
-}
-
-fn vlan_id(value: &str) -> Result<(), ValueError> {
-    match value.parse::<u16>() {
-        Ok(1..=4094) => Ok(()),
-        _ => Err(ValueError(format!("Invalid VLAN ID {value:?}"))),
-    }
+    if value == "none" { Ok(()) } else { checks::vlan(value) }
 }
 
 fn vlans(value: &str) -> Result<(), ValueError> {
-    value.split(',').map(str::trim).try_for_each(vlan_id)
+    lxd_network::config::vlans::parse(value).map(drop)
 }
 
 fn gateway(value: &str) -> Result<(), ValueError> {

@@ -3,6 +3,7 @@
 mod addresses;
 mod bridged;
 mod check;
+mod functions;
 mod keys;
 mod limits;
 mod macvlan;
@@ -11,13 +12,17 @@ mod parent;
 mod physical;
 mod routed;
 mod routes;
+mod sriov;
 mod veth;
+mod vlans;
 
 pub use bridged::BridgedNic;
-pub use keys::{BRIDGED, IPVLAN, MACVLAN, P2P, PHYSICAL, ROUTED};
+pub use functions::{Function, Functions};
+pub use keys::{BRIDGED, IPVLAN, MACVLAN, P2P, PHYSICAL, ROUTED, SRIOV};
 pub use limits::Limiter;
 pub use macvlan::{IpvlanNic, MacvlanNic};
 pub use p2p::P2pNic;
 pub use parent::name as parent_name;
 pub use physical::PhysicalNic;
 pub use routed::RoutedNic;
+pub use sriov::SriovNic;

@@ -16,7 +16,7 @@ pub(super) struct Parent {
 }
 
 /// The properties that decide about the parent: the device's own, or its network's.
-fn properties<'a>(context: &'a Context, device: &'a Device) -> &'a Config {
+pub(super) fn properties<'a>(context: &'a Context, device: &'a Device) -> &'a Config {
     match &context.network {
         Some(network) if device.set("network").is_some() => &network.config,
         _ => device,
@@ -31,7 +31,11 @@ pub(super) fn mtu(context: &Context, device: &Device) -> Option<u32> {
 /// The name of the interface below a device: `PARENT`, or `PARENT.VLAN`.
 pub fn name(properties: &Config) -> String {
     let parent = properties.value("parent");
-    properties.set("vlan").map_or_else(|| parent.to_owned(), |vlan| format!("{parent}.{vlan}"))
+    // VLAN 0 stands for "without a VLAN".
+    properties
+        .set("vlan")
+        .filter(|vlan| *vlan != "0")
+        .map_or_else(|| parent.to_owned(), |vlan| format!("{parent}.{vlan}"))
 }
 
 impl Parent {

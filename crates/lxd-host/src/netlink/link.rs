@@ -9,7 +9,7 @@ use rtnetlink::packet_route::link::{
 };
 use rtnetlink::{LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec};
 
-use super::{Netlink, NetlinkError, Result, collect, failed, gone_is_fine, is_gone};
+use super::{Netlink, NetlinkError, Result, Tunnel, collect, failed, gone_is_fine, is_gone, tunnel};
 
 /// Traffic counters of an interface, as its own side sees them.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -86,6 +86,8 @@ pub struct Link {
     pub bridge: Option<BridgeInfo>,
     /// VLAN number, when it is a VLAN interface.
     pub vlan: Option<u16>,
+    /// Set when it is a tunnel.
+    pub tunnel: Option<Tunnel>,
 }
 
 /// A bridge to create.
@@ -353,6 +355,8 @@ fn parse_info(link: &mut Link, info: LinkInfo) {
                 _ => None,
             });
         }
+        LinkInfo::Data(InfoData::Vxlan(infos)) => link.tunnel = Some(tunnel::parse_vxlan(&infos)),
+        LinkInfo::Data(InfoData::GreTap(infos)) => link.tunnel = tunnel::parse_gre(&infos),
         _ => {}
     }
 }

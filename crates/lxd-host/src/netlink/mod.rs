@@ -7,6 +7,9 @@ mod address;
 mod link;
 mod make;
 mod route;
+mod tunnel;
+mod vf;
+mod vlan;
 mod watch;
 
 use std::io;
@@ -19,6 +22,9 @@ pub use address::{Address, Scope};
 pub use link::{BridgeInfo, Link, NewBridge, NewVeth, Stats};
 pub use make::NewOnParent;
 pub use route::{Route, RouteOwner, RouteSpec};
+pub use tunnel::{Tunnel, Vxlan};
+pub use vf::VfSettings;
+pub use vlan::{PortVlans, Untagged};
 pub use watch::{Gone, LinkWatch};
 
 /// Why a request to the kernel's network configuration failed.

@@ -1,39 +1,93 @@
 //! The interface of a bridge: made, changed and given its addresses and routes.
 
 use lxd_host::netlink::{Netlink, NewBridge, RouteOwner, RouteSpec, Scope};
-use lxd_host::sysctl;
+use lxd_host::{Ovs, sysctl};
 use lxd_types::error::Context;
 use lxd_types::{Cidr, Error, Result};
 
-use super::spec::BridgeSpec;
+use super::ports;
+use super::spec::{BridgeSpec, Driver};
 
 /// The MTU of a bridge without a setting.
 const DEFAULT_MTU: u32 = 1500;
 
-/// Makes the interface be as it shall be.
-pub(super) async fn reconcile(netlink: &Netlink, spec: &BridgeSpec) -> Result<()> {
+/// Makes the interface be as it shall be. `before` is the bridge as it was, when it was started before.
+pub(super) async fn reconcile(
+    netlink: &Netlink,
+    ovs: &Ovs,
+    spec: &BridgeSpec,
+    before: Option<&BridgeSpec>,
+) -> Result<()> {
     let name = spec.name.as_str();
-    match netlink.link(name).await? {
-        None => netlink.create_bridge(&NewBridge { name, mac: Some(spec.mac), mtu: spec.mtu }).await?,
-        Some(link) if link.kind.as_deref() != Some("bridge") => {
-            return Err(Error::conflict(format!(
-                "Network interface {name:?} already exists and is not a bridge"
-            )));
-        }
-        Some(link) => {
-            if link.mac != Some(spec.mac) {
-                netlink.set_mac(name, spec.mac).await?;
-            }
-            if link.mtu != spec.mtu.unwrap_or(DEFAULT_MTU) {
-                netlink.set_mtu(name, spec.mtu.unwrap_or(DEFAULT_MTU)).await?;
-            }
-        }
+    if before.is_some_and(|before| before.driver != spec.driver) {
+        ports::check_unused(netlink, ovs, before).await?;
+        remove(netlink, ovs, name).await?;
+    }
+    match spec.driver {
+        Driver::Native => native(netlink, spec).await?,
+        Driver::OpenVswitch => open_vswitch(netlink, ovs, spec).await?,
+    }
+    let link = netlink.require(name).await?;
+    if link.mtu != spec.mtu.unwrap_or(DEFAULT_MTU) {
+        netlink.set_mtu(name, spec.mtu.unwrap_or(DEFAULT_MTU)).await?;
     }
     settings(spec)?;
     netlink.set_up(name).await?;
     addresses(netlink, spec).await?;
     routes(netlink, spec).await?;
-    ports(netlink, spec).await
+    ports::reconcile(netlink, ovs, spec, before).await
+}
+
+/// A bridge of the kernel.
+async fn native(netlink: &Netlink, spec: &BridgeSpec) -> Result<()> {
+    let name = spec.name.as_str();
+    match netlink.link(name).await? {
+        None => {
+            netlink.create_bridge(&NewBridge { name, mac: Some(spec.mac), mtu: spec.mtu }).await?;
+            // Only interfaces that ask for a VLAN need it, and they say so when the kernel cannot.
+            if let Err(error) = netlink.filter_vlans(name).await {
+                tracing::debug!(network = name, error = %error, "VLAN filtering stays off");
+            }
+        }
+        Some(link) if link.kind.as_deref() != Some("bridge") => {
+            return Err(Error::conflict(format!(
+                "Network interface {name:?} already exists and is not a bridge"
+            )));
+        }
+        Some(link) if link.mac != Some(spec.mac) => netlink.set_mac(name, spec.mac).await?,
+        Some(_) => {}
+    }
+    Ok(())
+}
+
+/// A bridge of Open vSwitch, which keeps it over a restart of the host.
+async fn open_vswitch(netlink: &Netlink, ovs: &Ovs, spec: &BridgeSpec) -> Result<()> {
+    let name = spec.name.as_str();
+    if let Some(link) = netlink.link(name).await?
+        && (link.kind.as_deref() == Some("bridge") || !ovs.is_bridge(name).await?)
+    {
+        return Err(Error::conflict(format!(
+            "Network interface {name:?} already exists and is not a bridge of Open vSwitch"
+        )));
+    }
+    Ok(ovs.add_bridge(name, spec.mac).await?)
+}
+
+/// Removes a bridge of either kind with its tunnels; success when it is gone.
+pub(super) async fn remove(netlink: &Netlink, ovs: &Ovs, name: &str) -> Result<()> {
+    let Some(link) = netlink.link(name).await? else { return Ok(()) };
+    let native = link.kind.as_deref() == Some("bridge");
+    if !native && !ovs.is_bridge(name).await? {
+        tracing::warn!(network = name, "The interface is no bridge any more and is left alone");
+        return Ok(());
+    }
+    for tunnel in ports::tunnels(netlink, ovs, &link, native).await? {
+        netlink.delete_link(&tunnel).await?;
+    }
+    match native {
+        true => Ok(netlink.delete_link(name).await?),
+        false => Ok(ovs.delete_bridge(name).await?),
+    }
 }
 
 /// Settings of the kernel for the interface, and forwarding on the host.
@@ -107,27 +161,6 @@ async fn routes(netlink: &Netlink, spec: &BridgeSpec) -> Result<()> {
     }
     for destination in wanted.into_iter().filter(|route| !there.contains(route)) {
         netlink.add_route(&RouteSpec::new(destination, interface, RouteOwner::Network)).await?;
-    }
-    Ok(())
-}
-
-/// Interfaces of the host become ports when they are there and not configured otherwise.
-async fn ports(netlink: &Netlink, spec: &BridgeSpec) -> Result<()> {
-    let bridge = netlink.require(spec.name.as_str()).await?.index;
-    for name in &spec.external {
-        let Some(link) = netlink.link(name).await? else {
-            tracing::warn!(network = %spec.name, interface = name, "Skipping an interface that is not there");
-            continue;
-        };
-        if link.master == Some(bridge) {
-            continue;
-        }
-        let addresses = netlink.addresses(Some(link.index)).await?;
-        if addresses.iter().any(|address| address.scope == Scope::Global) || link.master.is_some() {
-            return Err(Error::bad_request("Only unconfigured network interfaces can be bridged"));
-        }
-        netlink.set_master(name, Some(spec.name.as_str())).await?;
-        netlink.set_up(name).await?;
     }
     Ok(())
 }

@@ -5,11 +5,14 @@
 //! configuration under running instances.
 
 pub mod dnsmasq;
+pub mod forwards;
 pub mod hosts;
 pub mod leases;
 mod link;
+mod ports;
 mod service;
 pub mod spec;
+pub mod tunnel;
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -17,8 +20,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lxd_host::Runner;
 use lxd_host::netlink::Netlink;
+use lxd_host::{Ovs, Runner};
 use lxd_sys::Dir;
 use lxd_types::error::{Context, Many};
 use lxd_types::names::NetworkName;
@@ -40,6 +43,7 @@ pub struct Bridges {
 struct Shared {
     runner: Arc<dyn Runner>,
     netlink: Netlink,
+    ovs: Ovs,
     firewall: Firewall,
     root: PathBuf,
     group: Option<String>,
@@ -71,6 +75,7 @@ impl Bridges {
     pub fn new(runner: Arc<dyn Runner>, netlink: Netlink, root: PathBuf, group: Option<String>) -> Self {
         Self {
             shared: Arc::new(Shared {
+                ovs: Ovs::new(runner.clone()),
                 firewall: Firewall::new(runner.clone()),
                 runner,
                 netlink,
@@ -129,7 +134,7 @@ impl Bridges {
     pub async fn start(&self, spec: &BridgeSpec, hosts: &[StaticHost]) -> Result<()> {
         let state = self.state(&spec.name);
         let mut state = state.lock().await;
-        link::reconcile(&self.shared.netlink, spec).await?;
+        link::reconcile(&self.shared.netlink, &self.shared.ovs, spec, state.spec.as_ref()).await?;
         self.shared.firewall.set_network(spec).await?;
         self.serve(&mut state, spec, hosts).await?;
         state.spec = Some(spec.clone());
@@ -146,7 +151,7 @@ impl Bridges {
         let mut failed = Many::new();
         failed.keep(self.end_service(&mut state, name).await);
         failed.keep(self.shared.firewall.remove_network(name).await);
-        failed.keep(self.shared.netlink.delete_link(name.as_str()).await.map_err(Error::from));
+        failed.keep(link::remove(&self.shared.netlink, &self.shared.ovs, name.as_str()).await);
         state.spec = None;
         failed.into_result(format!("Failed to stop network {name:?}", name = name.as_str()))
     }
@@ -278,6 +283,11 @@ impl Bridges {
         &self.shared.netlink
     }
 
+    /// Open vSwitch on this host.
+    pub fn ovs(&self) -> &Ovs {
+        &self.shared.ovs
+    }
+
     /// The firewall of the host.
     pub fn firewall(&self) -> &Firewall {
         &self.shared.firewall
@@ -336,7 +346,13 @@ impl Bridges {
             }
             _ => {
                 self.end_service(state, &spec.name).await?;
-                state.service = Some(Running::start(self.shared.runner.as_ref(), &wanted).await?);
+                let started = Running::start(self.shared.runner.as_ref(), &wanted).await;
+                state.service = Some(match started {
+                    Err(error) if error.chain().contains("Address already in use") => {
+                        return Err(port_taken(spec, error).await);
+                    }
+                    started => started?,
+                });
             }
         }
         if state.watcher.as_ref().is_none_or(tokio::task::JoinHandle::is_finished) {
@@ -392,6 +408,23 @@ impl Bridges {
     }
 }
 
+/// Names the process that holds a port which the service needs.
+async fn port_taken(spec: &BridgeSpec, error: Error) -> Error {
+    let addresses = dnsmasq::gateways(spec);
+    let found = blocking(move || {
+        let ports = addresses.iter().flat_map(|address| [(*address, 53), (*address, 67)]);
+        ports.filter_map(|(address, port)| Some((address, port, lxd_host::holder(address, port)?))).next()
+    });
+    match found.await {
+        None => error,
+        Some((address, port, holder)) => error.context(format!(
+            "Port {port} of {address} is taken by process {:?} (pid {}): end it or let it listen on the addresses that it \
+             needs only",
+            holder.name, holder.pid
+        )),
+    }
+}
+
 fn both((ipv4, ipv6): (Option<Ipv4Addr>, Option<Ipv6Addr>)) -> impl Iterator<Item = IpAddr> {
     ipv4.map(IpAddr::from).into_iter().chain(ipv6.map(IpAddr::from))
 }
@@ -412,7 +445,7 @@ pub(crate) mod testing {
     /// The bridge `br1` with this configuration.
     pub(crate) fn spec(pairs: &[(&str, &str)]) -> BridgeSpec {
         let config = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        crate::config::validate("br1", &config, &config).unwrap();
+        crate::config::validate(crate::config::NetworkKind::Bridge, "br1", &config, &config).unwrap();
         BridgeSpec::new(&"br1".parse().unwrap(), &config, Mac::instance([1, 2, 3])).unwrap()
     }
 }

@@ -2,10 +2,15 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use super::forwards::ForwardSpec;
+use super::tunnel::TunnelSpec;
 use lxd_types::names::NetworkName;
 use lxd_types::{Cidr, Config, ConfigExt, Error, Flag, Ipv4Cidr, Ipv6Cidr, Mac, Result};
 
 use crate::acl::BridgeAcls;
+
+/// The MTU of a bridge with tunnels, in bytes, when the configuration gives none.
+const TUNNEL_MTU: u32 = 1400;
 
 /// A bridge as it shall be.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -16,18 +21,34 @@ pub struct BridgeSpec {
     pub mac: Mac,
     /// MTU in bytes; the kernel's default when not given.
     pub mtu: Option<u32>,
+    /// What makes the bridge.
+    pub driver: Driver,
     /// Interfaces of the host that are ports of the bridge.
     pub external: Vec<String>,
+    /// Tunnels to other hosts that are ports of the bridge.
+    pub tunnels: Vec<TunnelSpec>,
     /// IPv4, when the bridge has an address.
     pub ipv4: Option<Ipv4>,
     /// IPv6, when the bridge has an address.
     pub ipv6: Option<Ipv6>,
+    /// Addresses that are forwarded to instances; not part of the configuration.
+    pub forwards: Vec<ForwardSpec>,
     /// The DNS service.
     pub dns: Dns,
     /// Lines appended to dnsmasq's configuration.
     pub raw_dnsmasq: String,
     /// The rules of its ACLs, when it has any. The configuration only names them.
     pub acls: Option<BridgeAcls>,
+}
+
+/// What makes a bridge.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Driver {
+    /// The kernel.
+    #[default]
+    Native,
+    /// Open vSwitch.
+    OpenVswitch,
 }
 
 /// What both families have.
@@ -109,6 +130,8 @@ impl BridgeSpec {
     /// The configuration came past validation.
     pub fn new(name: &NetworkName, config: &Config, mac: Mac) -> Result<Self> {
         let list = |key: &str| -> Vec<String> { words(config.value(key)).map(str::to_owned).collect() };
+        let tunnels = super::tunnel::of(name.as_str(), config)?;
+        let mtu = config.set("bridge.mtu").map(|text| parse("bridge.mtu", text)).transpose()?;
         Ok(Self {
             name: name.clone(),
             mac: config
@@ -116,8 +139,15 @@ impl BridgeSpec {
                 .map(|text| parse("bridge.hwaddr", text))
                 .transpose()?
                 .unwrap_or(mac),
-            mtu: config.set("bridge.mtu").map(|text| parse("bridge.mtu", text)).transpose()?,
+            // What a tunnel adds to a frame has to fit into a packet of the network below.
+            mtu: mtu.or((!tunnels.is_empty()).then_some(TUNNEL_MTU)),
+            driver: match config.value("bridge.driver") {
+                "openvswitch" => Driver::OpenVswitch,
+                _ => Driver::Native,
+            },
             external: list("bridge.external_interfaces"),
+            tunnels,
+            forwards: Vec::new(),
             ipv4: ipv4(config)?,
             ipv6: ipv6(config)?,
             dns: dns(config),
@@ -201,7 +231,7 @@ fn words(list: &str) -> impl Iterator<Item = &str> {
     list.split(',').map(str::trim).filter(|word| !word.is_empty())
 }
 
-fn parse<T: std::str::FromStr>(key: &str, text: &str) -> Result<T> {
+pub(super) fn parse<T: std::str::FromStr>(key: &str, text: &str) -> Result<T> {
     text.parse().map_err(|_| Error::internal(format!("The stored value {text:?} of {key:?} is invalid")))
 }
 

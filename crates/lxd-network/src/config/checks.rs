@@ -15,14 +15,7 @@ fn refuse(text: String) -> Checked {
 
 /// `none`, `auto`, or the address of the bridge with its prefix.
 pub fn ipv4_address(value: &str) -> Checked {
-    if matches!(value, "none" | "auto") {
-        return Ok(());
-    }
-    match value.parse::<Cidr>()? {
-        Cidr::V4(cidr) if usable_v4(cidr) => Ok(()),
-        Cidr::V4(_) => refuse(format!("Not a usable IPv4 address {value:?}")),
-        Cidr::V6(_) => refuse(format!("Not an IPv4 address {value:?}")),
-    }
+    if matches!(value, "none" | "auto") { Ok(()) } else { ipv4_gateway(value) }
 }
 
 /// A host's address: neither that of the network, nor its broadcast address, nor one that is no host's.
@@ -35,14 +28,7 @@ fn usable_v4(cidr: Ipv4Cidr) -> bool {
 
 /// `none`, `auto`, or the address of the bridge with its prefix.
 pub fn ipv6_address(value: &str) -> Checked {
-    if matches!(value, "none" | "auto") {
-        return Ok(());
-    }
-    match value.parse::<Cidr>()? {
-        Cidr::V6(cidr) if usable_v6(cidr) => Ok(()),
-        Cidr::V6(_) => refuse(format!("Not a usable IPv6 address {value:?}")),
-        Cidr::V4(_) => refuse(format!("Not an IPv6 address {value:?}")),
-    }
+    if matches!(value, "none" | "auto") { Ok(()) } else { ipv6_gateway(value) }
 }
 
 fn usable_v6(cidr: Ipv6Cidr) -> bool {
@@ -96,7 +82,8 @@ fn range(item: &str, check: fn(&str) -> Checked) -> Checked {
 pub fn ipv4_networks(value: &str) -> Checked {
     each(value, |item| match item.parse::<Cidr>()? {
         Cidr::V4(cidr) if cidr == cidr.subnet() => Ok(()),
-        _ => refuse(format!("Not an IPv4 network address {item:?}")),
+        Cidr::V6(_) => refuse(format!("Not an IPv4 network {item:?}")),
+        Cidr::V4(_) => refuse(format!("Not an IPv4 network address {item:?}")),
     })
 }
 
@@ -104,7 +91,8 @@ pub fn ipv4_networks(value: &str) -> Checked {
 pub fn ipv6_networks(value: &str) -> Checked {
     each(value, |item| match item.parse::<Cidr>()? {
         Cidr::V6(cidr) if cidr == cidr.subnet() => Ok(()),
-        _ => refuse(format!("Not an IPv6 network address {item:?}")),
+        Cidr::V4(_) => refuse(format!("Not an IPv6 network {item:?}")),
+        Cidr::V6(_) => refuse(format!("Not an IPv6 network address {item:?}")),
     })
 }
 
@@ -168,11 +156,51 @@ pub fn expiry(value: &str) -> Checked {
     }
 }
 
+/// A list of plain addresses.
+pub fn addresses(value: &str) -> Checked {
+    each(value, ip)
+}
+
+/// The number of a VLAN; 0 is the untagged one.
+pub fn vlan(value: &str) -> Checked {
+    match value.parse::<u32>() {
+        Ok(0..=4094) => Ok(()),
+        Ok(_) => refuse(format!("Out of VLAN ID range (0-4094) {value:?}")),
+        Err(_) => refuse(format!("Invalid VLAN ID {value:?}")),
+    }
+}
+
+/// The host's address and prefix of a network.
+pub fn ipv4_gateway(value: &str) -> Checked {
+    match value.parse::<Cidr>()? {
+        Cidr::V4(cidr) if usable_v4(cidr) => Ok(()),
+        Cidr::V4(_) => refuse(format!("Not a usable IPv4 address {value:?}")),
+        Cidr::V6(_) => refuse(format!("Not an IPv4 address {value:?}")),
+    }
+}
+
+/// The host's address and prefix of a network.
+pub fn ipv6_gateway(value: &str) -> Checked {
+    match value.parse::<Cidr>()? {
+        Cidr::V6(cidr) if usable_v6(cidr) => Ok(()),
+        Cidr::V6(_) => refuse(format!("Not a usable IPv6 address {value:?}")),
+        Cidr::V4(_) => refuse(format!("Not an IPv6 address {value:?}")),
+    }
+}
+
 /// A port.
 pub fn port(value: &str) -> Checked {
     let number: u32 =
         value.parse().map_err(|_| ValueError(format!("Invalid value for an integer {value:?}")))?;
     if number <= 65535 { Ok(()) } else { refuse(format!("Invalid port number: {number}")) }
+}
+
+/// The number of a virtual network: 24 bits.
+pub fn vxlan_id(value: &str) -> Checked {
+    match value.parse::<u32>() {
+        Ok(0..=0x00ff_ffff) => Ok(()),
+        _ => refuse(format!("Invalid value for an integer {value:?}. Must be between 0 and 16777215")),
+    }
 }
 
 /// A small integer.
@@ -215,6 +243,10 @@ mod tests {
                 "10.0.0.1/24",
                 "Item \"10.0.0.1/24\": Not an IPv4 network address \"10.0.0.1/24\"",
             ),
+            (ipv6_networks, "10.0.0.0/24", "Item \"10.0.0.0/24\": Not an IPv6 network \"10.0.0.0/24\""),
+            (vlan, "5000", "Out of VLAN ID range (0-4094) \"5000\""),
+            (vlan, "none", "Invalid VLAN ID \"none\""),
+            (ipv4_gateway, "10.1.1.0/24", "Not a usable IPv4 address \"10.1.1.0/24\""),
             (mtu, "10", "Out of MTU range (1280-16384) \"10\""),
             (ipv6, "1.2.3.4", "Not an IPv6 address \"1.2.3.4\""),
             (

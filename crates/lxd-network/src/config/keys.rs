@@ -7,7 +7,7 @@ use super::checks;
 
 /// Keys of networks of type `bridge`.
 pub static BRIDGE: Table =
-    Table::new("network: bridge", &[LINK, DNS, FAN, IPV4, IPV6, OTHER, TUNNEL, ACLS, BGP, USER]);
+    Table::new("network: bridge", &[LINK, DNS, FAN, IPV4, IPV6, MAAS, RAW, TUNNEL, ACLS, BGP, USER]);
 
 keys! {
     /// `bridge.*`
@@ -48,11 +48,11 @@ keys! {
     /// `fan.*`
     FAN = [
         /// Subnet to use as the overlay for the FAN (CIDR notation).
-        OVERLAY: String = Key::new("fan.overlay_subnet").check(checks::network).live().not_yet(),
+        OVERLAY: String = Key::new("fan.overlay_subnet").check(checks::network).live(),
         /// The tunneling type for the FAN ("vxlan" or "ipip").
-        FAN_TYPE: String = Key::new("fan.type").one_of(&["vxlan", "ipip"]).live().not_yet(),
+        FAN_TYPE: String = Key::new("fan.type").one_of(&["vxlan", "ipip"]).live(),
         /// Subnet to use as the underlay for the FAN (CIDR notation). "auto" uses the default gateway's subnet.
-        UNDERLAY: String = Key::new("fan.underlay_subnet").check(checks::network_or_auto).live().not_yet(),
+        UNDERLAY: String = Key::new("fan.underlay_subnet").check(checks::network_or_auto).live(),
     ]
 }
 
@@ -79,7 +79,7 @@ keys! {
         /// Whether to add the required NAT rules before or after any pre-existing rules (only for iptables).
         IPV4_NAT_ORDER: String = Key::new("ipv4.nat.order").default("before").one_of(&["before", "after"]).live().since("network_nat_order"),
         /// Comma-separated list of IPv4 ranges to use for child OVN network routers (FIRST-LAST format).
-        IPV4_OVN: String = Key::new("ipv4.ovn.ranges").check(checks::ipv4_ranges).live().not_yet().since("network_type_ovn"),
+        IPV4_OVN: String = Key::new("ipv4.ovn.ranges").check(checks::ipv4_ranges).live().since("network_type_ovn"),
         /// Comma-separated list of additional IPv4 CIDR subnets to route to the bridge.
         IPV4_ROUTES: String = Key::new("ipv4.routes").check(checks::ipv4_networks).live().since("network_routes"),
         /// Whether to route traffic in and out of the bridge.
@@ -110,7 +110,7 @@ keys! {
         /// Whether to add the required NAT rules before or after any pre-existing rules (only for iptables).
         IPV6_NAT_ORDER: String = Key::new("ipv6.nat.order").default("before").one_of(&["before", "after"]).live().since("network_nat_order"),
         /// Comma-separated list of IPv6 ranges to use for child OVN network routers (FIRST-LAST format).
-        IPV6_OVN: String = Key::new("ipv6.ovn.ranges").check(checks::ipv6_ranges).live().not_yet().since("network_type_ovn"),
+        IPV6_OVN: String = Key::new("ipv6.ovn.ranges").check(checks::ipv6_ranges).live().since("network_type_ovn"),
         /// Comma-separated list of additional IPv6 CIDR subnets to route to the bridge.
         IPV6_ROUTES: String = Key::new("ipv6.routes").check(checks::ipv6_networks).live().since("network_routes"),
         /// Whether to route traffic in and out of the bridge.
@@ -119,12 +119,18 @@ keys! {
 }
 
 keys! {
-    /// `maas.*` and `raw.*`
-    OTHER = [
+    /// `maas.*`
+    MAAS = [
         /// MAAS IPv4 subnet to register instances in (when using the `network` property on a NIC).
         MAAS_V4: String = Key::new("maas.subnet.ipv4").live().not_yet().since("maas_network"),
         /// MAAS IPv6 subnet to register instances in (when using the `network` property on a NIC).
         MAAS_V6: String = Key::new("maas.subnet.ipv6").live().not_yet().since("maas_network"),
+    ]
+}
+
+keys! {
+    /// `raw.*`
+    RAW = [
         /// Additional dnsmasq configuration to append to the configuration file.
         RAW_DNSMASQ: Blob = Key::new("raw.dnsmasq").check(checks::raw_lines).live(),
     ]
@@ -134,21 +140,21 @@ keys! {
     /// `tunnel.*`
     TUNNEL = [
         /// Multicast address for vxlan (used if local and remote aren't set).
-        TUNNEL_GROUP: String = Key::new("tunnel.<name>.group").check(checks::ip).live().not_yet(),
+        TUNNEL_GROUP: String = Key::new("tunnel.<name>.group").check(checks::ip).live(),
         /// Specific tunnel ID to use for the vxlan tunnel.
-        TUNNEL_ID: i64 = Key::new("tunnel.<name>.id").live().not_yet(),
+        TUNNEL_ID: i64 = Key::new("tunnel.<name>.id").check(checks::vxlan_id).live(),
         /// Specific host interface to use for the tunnel.
-        TUNNEL_INTERFACE: String = Key::new("tunnel.<name>.interface").check(crate::name::check_interface).live().not_yet().since("network_vxlan_interface"),
+        TUNNEL_INTERFACE: String = Key::new("tunnel.<name>.interface").check(crate::name::check_interface).live().since("network_vxlan_interface"),
         /// Local address for the tunnel (not necessary for multicast vxlan).
-        TUNNEL_LOCAL: String = Key::new("tunnel.<name>.local").check(checks::ip).live().not_yet(),
+        TUNNEL_LOCAL: String = Key::new("tunnel.<name>.local").check(checks::ip).live(),
         /// Specific port to use for the vxlan tunnel.
-        TUNNEL_PORT: String = Key::new("tunnel.<name>.port").check(checks::port).live().not_yet(),
+        TUNNEL_PORT: String = Key::new("tunnel.<name>.port").check(checks::port).live(),
         /// Tunneling protocol ("vxlan" or "gre").
-        TUNNEL_PROTOCOL: String = Key::new("tunnel.<name>.protocol").one_of(&["gre", "vxlan"]).live().not_yet(),
+        TUNNEL_PROTOCOL: String = Key::new("tunnel.<name>.protocol").one_of(&["gre", "vxlan"]).live(),
         /// Remote address for the tunnel (not necessary for multicast vxlan).
-        TUNNEL_REMOTE: String = Key::new("tunnel.<name>.remote").check(checks::ip).live().not_yet(),
+        TUNNEL_REMOTE: String = Key::new("tunnel.<name>.remote").check(checks::ip).live(),
         /// Specific TTL to use for multicast routing topologies.
-        TUNNEL_TTL: String = Key::new("tunnel.<name>.ttl").check(checks::byte).live().not_yet().since("network_vxlan_ttl"),
+        TUNNEL_TTL: String = Key::new("tunnel.<name>.ttl").check(checks::byte).live().since("network_vxlan_ttl"),
     ]
 }
 

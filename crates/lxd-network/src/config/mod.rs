@@ -1,71 +1,39 @@
 //! What a network's configuration may be: keys, values, how they go together, and what is filled in.
 
+mod bridge;
 pub mod checks;
 mod fill;
 pub mod keys;
+mod kind;
+pub mod uplink_keys;
+pub mod vlans;
 
 use lxd_config::Reason;
-use lxd_types::{Config, ConfigExt, Error, Result, ValueError};
+use lxd_types::{Config, Error, Result, ValueError};
 
 pub use fill::{Random, Used, fill_auto, with_defaults};
+pub use kind::NetworkKind;
 
-/// Types that servers of this API know and this version does not make.
-const LATER_TYPES: &[&str] = &["macvlan", "ovn", "physical", "sriov"];
-
-/// Checks the type of a network; the empty one is `bridge`.
-///
-/// # Errors
-/// It is unknown, or one of a later version.
-pub fn check_type(kind: &str) -> Result<()> {
-    match kind {
-        "" | "bridge" => Ok(()),
-        later if LATER_TYPES.contains(&later) => {
-            Err(Error::bad_request(format!("not supported yet: networks of type {later}")))
-        }
-        _ => Err(Error::bad_request("Unknown driver")),
-    }
-}
-
-/// Checks the whole configuration of a bridge; `set` are the keys that the caller gives anew: of these none may be
+/// Checks the whole configuration of a network; `set` are the keys that the caller gives anew: of these none may be
 /// without effect in this version.
 ///
 /// # Errors
 /// The first rule that is broken.
-pub fn validate(network: &str, config: &Config, set: &Config) -> Result<()> {
-    keys::BRIDGE.check(config).map_err(|error| match error.reason {
+pub fn validate(kind: NetworkKind, network: &str, config: &Config, set: &Config) -> Result<()> {
+    let table = kind.table();
+    table.check(config).map_err(|error| match error.reason {
         Reason::Unknown => {
             Error::bad_request(format!("Invalid option for network {network:?} option {:?}", error.key))
         }
         Reason::Invalid(why) => option_error(network, &error.key, &why),
         Reason::NotYet => Error::from(error),
     })?;
-    check_fan(config)?;
-    keys::BRIDGE.check_works(set)?;
-    for (key, later) in [("bridge.driver", "openvswitch"), ("bridge.mode", "fan")] {
-        if config.value(key) == later {
-            return Err(Error::bad_request(format!("not supported yet: {key}={later}")));
-        }
-    }
-    Ok(())
+    table.check_works(set)?;
+    if kind == NetworkKind::Bridge { bridge::check(network, config) } else { Ok(()) }
 }
 
 fn option_error(network: &str, key: &str, why: &ValueError) -> Error {
     Error::bad_request(format!("Invalid value for network {network:?} option {key:?}: {why}"))
-}
-
-/// In fan mode there is no configuration of addresses.
-fn check_fan(config: &Config) -> Result<()> {
-    if config.value("bridge.mode") != "fan" {
-        return Ok(());
-    }
-    for (start, family) in [("ipv4.", "IPv4"), ("ipv6.", "IPv6")] {
-        if config.iter().any(|(key, value)| key.starts_with(start) && !value.is_empty()) {
-            return Err(Error::bad_request(format!(
-                "{family} configuration may not be set when in 'fan' mode"
-            )));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -74,7 +42,7 @@ mod tests {
 
     fn text(pairs: &[(&str, &str)]) -> String {
         let config = config(pairs);
-        validate("br1", &config, &config).unwrap_err().chain()
+        validate(NetworkKind::Bridge, "br1", &config, &config).unwrap_err().chain()
     }
 
     fn config(pairs: &[(&str, &str)]) -> Config {
@@ -101,11 +69,52 @@ mod tests {
 
     #[test]
     fn what_has_no_effect_yet_is_named() {
-        assert_eq!(text(&[("bridge.driver", "openvswitch")]), "not supported yet: bridge.driver=openvswitch");
-        assert_eq!(text(&[("tunnel.a.id", "5")]), "not supported yet: tunnel.a.id");
         let old = config(&[("maas.subnet.ipv4", "x")]);
-        assert!(validate("br1", &old, &Config::new()).is_ok(), "what stood there before stays");
-        assert_eq!(check_type("ovn").unwrap_err().chain(), "not supported yet: networks of type ovn");
-        assert_eq!(check_type("nosuch").unwrap_err().chain(), "Unknown driver");
+        assert!(
+            validate(NetworkKind::Bridge, "br1", &old, &Config::new()).is_ok(),
+            "what stood there before stays"
+        );
+    }
+
+    #[test]
+    fn networks_on_an_interface_have_keys_of_their_own() {
+        let check = |kind: NetworkKind, pairs: &[(&str, &str)]| {
+            let config = config(pairs);
+            validate(kind, "n1", &config, &config).map_or_else(|error| error.chain(), |()| "ok".to_owned())
+        };
+        let parent = ("parent", "eth0");
+        for kind in [NetworkKind::Macvlan, NetworkKind::Sriov, NetworkKind::Physical] {
+            assert_eq!(
+                check(kind, &[]),
+                "Invalid value for network \"n1\" option \"parent\": Required value"
+            );
+            assert_eq!(check(kind, &[parent, ("vlan", "7"), ("mtu", "1400"), ("user.a", "b")]), "ok");
+            assert_eq!(
+                check(kind, &[parent, ("bridge.mtu", "1400")]),
+                "Invalid option for network \"n1\" option \"bridge.mtu\""
+            );
+        }
+        assert_eq!(
+            check(NetworkKind::Sriov, &[parent, ("gvrp", "true")]),
+            "Invalid option for network \"n1\" option \"gvrp\""
+        );
+        let uplink = [
+            parent,
+            ("ipv4.gateway", "10.1.1.1/24"),
+            ("ipv4.ovn.ranges", "10.1.1.5-10.1.1.9"),
+            ("ipv6.routes", "fd00:1::/64"),
+            ("ipv6.routes.anycast", "true"),
+            ("dns.nameservers", "1.1.1.1,fd00::1"),
+            ("ovn.ingress_mode", "routed"),
+        ];
+        assert_eq!(check(NetworkKind::Physical, &uplink), "ok");
+        assert_eq!(
+            check(NetworkKind::Physical, &[parent, ("ovn.ingress_mode", "foo")]),
+            "Invalid value for network \"n1\" option \"ovn.ingress_mode\": Invalid value \"foo\" (not one of [l2proxy routed])"
+        );
+        assert_eq!(
+            check(NetworkKind::Macvlan, &[parent, ("ipv4.gateway", "10.1.1.1/24")]),
+            "Invalid option for network \"n1\" option \"ipv4.gateway\""
+        );
     }
 }

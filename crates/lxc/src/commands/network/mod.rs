@@ -3,6 +3,7 @@
 mod acl;
 mod attach;
 mod describe;
+mod forward;
 
 use anyhow::{Result, bail};
 use lxd_api::network::{Network, NetworkLease, NetworkPut};
@@ -27,6 +28,7 @@ pub static SPEC: Spec = Spec {
         &attach::DETACH,
         &attach::DETACH_PROFILE,
         &EDIT,
+        &forward::FORWARD,
         &GET,
         &describe::INFO,
         &LIST,

@@ -6,11 +6,22 @@ use super::{Chain, Script, acl};
 use crate::bridge::spec::{BridgeSpec, Family, Nat};
 use crate::firewall::network_label;
 
-const CHAINS: [Chain; 4] = [
+const CHAINS: [Chain; 7] = [
     Chain { family: "inet", start: "pstrt", hook: "type nat hook postrouting priority 100; policy accept;" },
     Chain { family: "inet", start: "fwd", hook: "type filter hook forward priority 0; policy accept;" },
     Chain { family: "inet", start: "in", hook: "type filter hook input priority 0; policy accept;" },
     Chain { family: "inet", start: "out", hook: "type filter hook output priority 0; policy accept;" },
+    Chain {
+        family: "inet",
+        start: "fwdprert",
+        hook: "type nat hook prerouting priority -100; policy accept;",
+    },
+    Chain { family: "inet", start: "fwdout", hook: "type nat hook output priority -100; policy accept;" },
+    Chain {
+        family: "inet",
+        start: "fwdpstrt",
+        hook: "type nat hook postrouting priority 100; policy accept;",
+    },
 ];
 
 /// Types of ICMP that always pass.
@@ -38,13 +49,17 @@ pub fn remove(script: &mut Script, name: &NetworkName) {
 }
 
 /// Rules of each chain, in the order of [`CHAINS`].
-fn rules(spec: &BridgeSpec) -> [Vec<String>; 4] {
+fn rules(spec: &BridgeSpec) -> [Vec<String>; 7] {
     let name = spec.name.as_str();
+    let (there, back) = crate::bridge::forwards::rules(&spec.forwards);
     [
         translation(spec),
         forwarding(spec, name),
         services(spec, name, Side::In),
         services(spec, name, Side::Out),
+        there.clone(),
+        there,
+        back,
     ]
 }
 

@@ -1,5 +1,7 @@
 //! `/1.0/networks`.
 
+pub mod forwards;
+
 use http::Method;
 use lxd_api::network::{Network, NetworkPost, NetworkPut, NetworksPost};
 use lxd_auth::Level;
