@@ -27,6 +27,7 @@ mod instances;
 mod keys;
 mod kill;
 mod lifecycle;
+mod limits;
 mod luck;
 mod networks;
 mod nics;

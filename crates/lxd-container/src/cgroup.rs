@@ -43,6 +43,11 @@ impl Hierarchies {
         found
     }
 
+    /// Where version 1 of a controller is mounted, if it is.
+    pub fn v1(&self, controller: &str) -> Option<&Path> {
+        self.v1.get(controller).map(PathBuf::as_path)
+    }
+
     /// Whether a controller can be used, in either version.
     pub fn has(&self, controller: &str) -> bool {
         let listed = |root: &PathBuf| {
@@ -171,6 +176,25 @@ impl Cgroups {
             (None, None) => return Err(io::Error::from(io::ErrorKind::NotFound)),
         };
         std::fs::write(path, value)
+    }
+
+    /// Gives the container these processors. In version 1 a group below must be given them too, and first when they become
+    /// fewer; liblxc has one for what runs beside init.
+    ///
+    /// # Errors
+    /// The controller is not there, or the kernel refuses the value.
+    pub fn write_processors(&self, value: &str) -> io::Result<()> {
+        let write = || self.write("cpuset", "cpuset.cpus", "cpuset.cpus", value);
+        let first = write();
+        let below =
+            self.v1.get("cpuset").map(|dir| dir.join(".lxc/cpuset.cpus")).filter(|file| file.exists());
+        match below {
+            Some(file) => {
+                std::fs::write(file, value)?;
+                first.or_else(|_| write())
+            }
+            None => first,
+        }
     }
 
     /// Whether a controller is managed by cgroup v1.

@@ -68,8 +68,11 @@ impl Containers {
         let text = format!("Failed to run: {helper} forkstart {name} {lxcpath} {config}: exit status 1");
         let failed = || Error::internal(text.clone());
         // Finding newuidmap and newgidmap, liblxc would start them (four processes) for what it can write itself.
-        let starter =
-            if raw::has_hooks(&spec.raw)? { self.helper.clone() } else { self.helper.without_programs() };
+        let starter = if raw::has_hooks(&spec.raw)? || spec.mount_hook.is_some() {
+            self.helper.clone()
+        } else {
+            self.helper.without_programs()
+        };
         let start = async {
             let mut process = starter.start("forkstart", &job, &[], Some(log)).await?;
             let started: Started = process.answer().await.map_err(|_| failed())?;
@@ -137,6 +140,11 @@ impl Containers {
     /// Whether this host has a cgroup controller, in either version.
     pub fn has_controller(&self, name: &str) -> bool {
         self.cgroups.has(name)
+    }
+
+    /// Where version 1 of a cgroup controller is mounted; none when version 2 has it, or nobody.
+    pub fn hierarchy(&self, name: &str) -> Option<&Path> {
+        self.cgroups.v1(name)
     }
 
     /// Whether a running container is frozen; read from its cgroup, without asking the monitor.

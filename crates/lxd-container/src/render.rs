@@ -120,6 +120,10 @@ fn identity(conf: &mut Conf, spec: &Spec) -> Result<()> {
         conf.set("lxc.hook.version", "1")?;
         conf.set("lxc.hook.post-stop", hook_line(hook)?)?;
     }
+    if let Some(hook) = &spec.mount_hook {
+        conf.set("lxc.hook.version", "1")?;
+        conf.set("lxc.hook.mount", hook_word(&hook.to_string_lossy())?)?;
+    }
     conf.set("lxc.uts.name", &spec.hostname)?;
     if let Some(devlxd) = &spec.devlxd {
         let source = mount_field(&devlxd.to_string_lossy());

@@ -50,6 +50,8 @@ pub struct Spec {
     pub shmounts: Option<PathBuf>,
     /// The hook that tells the daemon about a reboot from inside.
     pub hook: Option<HookSpec>,
+    /// A program that runs when the root file system is mounted, in the container's namespaces with the host's files.
+    pub mount_hook: Option<PathBuf>,
     /// `raw.lxc`.
     pub raw: String,
 }

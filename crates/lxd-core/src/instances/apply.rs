@@ -1,13 +1,14 @@
 //! What a running instance does about a changed configuration.
 
+use lxd_container::Running;
+use lxd_instance::keys::LINUX_KERNEL_MODULES;
 use lxd_storage::VolumeRef;
-use lxd_types::{Config, Result};
+use lxd_types::{Config, ConfigExt, Result};
 
 use super::Model;
-use super::limits::{HostSize, Limit, limits, unlimited};
-use super::rules;
+use super::limits::{self, HostSize, Limit};
+use super::{cpus, rules};
 use crate::SharedCore;
-use lxd_types::error::Context;
 
 /// Applies the difference of two recorded states to a running instance.
 ///
@@ -21,19 +22,31 @@ pub async fn changed(core: &SharedCore, old: &Model, new: &Model) -> Result<()> 
     core.guests.tell(old, new);
     super::guest::follow(core, &entry.running, old, new).await?;
     super::hotplug::changed(core, &entry.running, old, new).await?;
-    let changes = limit_changes(&old.config, &new.config, &HostSize::of_this_host())?;
-    if changes.is_empty() {
+    if old.config.value(LINUX_KERNEL_MODULES.name()) != new.config.value(LINUX_KERNEL_MODULES.name()) {
+        super::modules::load(core, &new.config).await?;
+    }
+    let containers = core.containers()?;
+    let changes = limit_changes(&old.config, &new.config, &HostSize::of_this_host(containers))?;
+    changes.iter().try_for_each(|limit| limit.require(containers))?;
+    limits::write(containers, &containers.cgroups(&entry.running), &changes)?;
+    let wanted = cpus::wanted(&new.config)?;
+    if wanted == entry.processors().wanted {
         return Ok(());
     }
-    let cgroups = core.containers()?.cgroups(&entry.running);
-    for limit in changes {
-        limit.require(core.containers()?)?;
-        let what = limit.controller;
-        cgroups
-            .write(limit.controller, limit.v1, limit.v2, &limit.value)
-            .context(format!("Failed to apply the limit of {what}"))?;
+    wanted.as_ref().map_or(Ok(()), |wanted| cpus::require(containers, wanted))?;
+    entry.set_wanted(wanted);
+    cpus::balance(core, Some(&new.key)).await
+}
+
+/// Writes what liblxc leaves alone when it starts a container: where controllers of both versions are in use, those of version 2.
+pub(super) fn at_start(core: &SharedCore, model: &Model, running: &Running) -> Result<()> {
+    let containers = core.containers()?;
+    let mut all = limits::limits(&model.config, &HostSize::of_this_host(containers))?;
+    all.retain(|limit| limit.is_beside(containers));
+    if all.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    limits::write(containers, &containers.cgroups(running), &all)
 }
 
 /// Gives the root volume another size.
@@ -50,12 +63,10 @@ async fn resize_root(core: &SharedCore, old: &Model, new: &Model) -> Result<()> 
 
 /// The limits to be written: new values, and the host's own where a limit is gone.
 fn limit_changes(old: &Config, new: &Config, host: &HostSize) -> Result<Vec<Limit>> {
-    let (before, after) = (limits(old, host)?, limits(new, host)?);
-    let mut changes: Vec<Limit> = after.iter().filter(|limit| !before.contains(limit)).cloned().collect();
-    for gone in before.iter().filter(|limit| !after.iter().any(|other| other.controller == limit.controller))
-    {
-        changes.extend(unlimited(gone.controller, host));
-    }
+    let (before, after) = (limits::limits(old, host)?, limits::limits(new, host)?);
+    let gone = before.iter().filter(|limit| !after.iter().any(|other| other.is_same(limit)));
+    let mut changes: Vec<Limit> = gone.map(Limit::lifted).collect();
+    changes.extend(after.iter().filter(|limit| !before.contains(limit)).cloned());
     Ok(changes)
 }
 
@@ -65,15 +76,18 @@ mod tests {
 
     #[test]
     fn a_limit_that_goes_is_lifted() {
-        let host = HostSize { memory: 1 << 30, cpus: "0-3".parse().unwrap() };
+        let host = HostSize { memory: 1 << 30, ..HostSize::default() };
         let config = |pairs: &[(&str, &str)]| -> Config {
             pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
         };
-        let old = config(&[("limits.memory", "50%"), ("limits.cpu", "2")]);
-        let new = config(&[("limits.cpu", "1")]);
+        let old = config(&[("limits.memory", "50%"), ("limits.processes", "20")]);
+        let new = config(&[("limits.processes", "10")]);
         let changes = limit_changes(&old, &new, &host).unwrap();
-        let values: Vec<(&str, &str)> = changes.iter().map(|c| (c.controller, c.value.as_str())).collect();
-        assert_eq!(values, [("cpuset", "0"), ("memory", "-1")]);
+        let values: Vec<String> = changes
+            .iter()
+            .filter_map(|c| c.v1.as_ref().map(|setting| format!("{}={}", setting.file, setting.value)))
+            .collect();
+        assert_eq!(values, ["memory.limit_in_bytes=-1", "memory.soft_limit_in_bytes=-1", "pids.max=10"]);
         assert!(limit_changes(&new, &new, &host).unwrap().is_empty());
     }
 }

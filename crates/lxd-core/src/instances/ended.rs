@@ -10,7 +10,7 @@ use lxd_types::names::{InstanceName, ProjectName};
 use lxd_types::{Error, Kind, Result};
 
 use super::runtime::RuntimeEntry;
-use super::{InstanceKey, delete, devices, load, start};
+use super::{InstanceKey, cpus, delete, devices, load, start};
 use crate::SharedCore;
 use crate::lifecycle::Lifecycle;
 
@@ -94,6 +94,11 @@ pub(super) async fn clean_up(core: &SharedCore, key: &InstanceKey, entry: &Runti
     };
     let result = result.await;
     core.runtime.remove(key, entry.running.monitor());
+    if entry.processors().wanted.is_some()
+        && let Err(error) = cpus::balance(core, None).await
+    {
+        tracing::warn!(error = error.chain(), "The processors cannot be dealt out");
+    }
     entry.set_cleaned();
     result
 }

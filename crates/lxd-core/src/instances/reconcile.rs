@@ -12,7 +12,7 @@ use lxd_types::{Config, ConfigExt, Result, words};
 
 use super::runtime::RuntimeEntry;
 use super::state::{Action, change};
-use super::{InstanceKey, Model, devices, ended, load, models};
+use super::{InstanceKey, Model, cpus, devices, ended, load, models};
 use crate::SharedCore;
 use crate::warnings::WarningType;
 
@@ -40,7 +40,24 @@ pub async fn find_running(core: &SharedCore) -> Result<()> {
             }
         })
         .await;
-    Ok(())
+    find_processors(core).await
+}
+
+/// Notes what those that run want, and deals out what they get.
+async fn find_processors(core: &SharedCore) -> Result<()> {
+    if core.runtime.all().is_empty() {
+        return Ok(());
+    }
+    for model in core.db.read(|tx| models(tx, instances::Filter::default())).await? {
+        let Some(entry) = core.runtime.get(&model.key) else { continue };
+        match cpus::wanted(&model.config) {
+            Ok(wanted) => entry.set_wanted(wanted),
+            Err(error) => {
+                tracing::error!(instance = %model.key, error = error.chain(), "The stored limits cannot be read")
+            }
+        }
+    }
+    cpus::balance(core, None).await
 }
 
 async fn find_one(

@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use lxd_api::StatusCode;
 use lxd_container::Running;
+use lxd_types::{CpuLimit, CpuSet};
 use tokio::sync::watch;
 
 use super::InstanceKey;
+use super::cpus::Processors;
 
 /// A running instance. Cheap to clone.
 #[derive(Clone)]
@@ -19,6 +21,8 @@ pub struct RuntimeEntry {
     pub status: StatusCode,
     /// The container asked to be started again.
     reboot: Arc<AtomicBool>,
+    /// Its processors. Held for a look or a change, never across an await.
+    processors: Arc<Mutex<Processors>>,
     /// A stop holds the gate of the instance: who cleans up acts on its behalf.
     stopping: Arc<AtomicBool>,
     /// Becomes true when everything of the run was cleaned up.
@@ -33,8 +37,24 @@ impl RuntimeEntry {
             status,
             reboot: Arc::default(),
             stopping: Arc::default(),
+            processors: Arc::default(),
             cleaned: watch::Sender::new(false),
         }
+    }
+
+    /// The processors that it wants and has.
+    pub fn processors(&self) -> Processors {
+        self.processors.lock().expect("no panic happens while the lock is held").clone()
+    }
+
+    /// Notes what it wants from now on.
+    pub fn set_wanted(&self, wanted: Option<CpuLimit>) {
+        self.processors.lock().expect("no panic happens while the lock is held").wanted = wanted;
+    }
+
+    /// Notes what it was given.
+    pub fn set_given(&self, given: Option<CpuSet>) {
+        self.processors.lock().expect("no panic happens while the lock is held").given = given;
     }
 
     /// Notes that the container asked to be started again.
@@ -74,6 +94,8 @@ impl RuntimeEntry {
 pub struct Runtime {
     /// Held for a look-up or an insertion, never across an await.
     running: Mutex<HashMap<InstanceKey, RuntimeEntry>>,
+    /// Held while processors are dealt out.
+    pub dealing: tokio::sync::Mutex<()>,
 }
 
 impl Runtime {

@@ -13,6 +13,7 @@ use lxd_types::{Architecture, Config, ConfigExt, Flag, IdMap, Result};
 use super::Model;
 use super::devices::AllStarted;
 use super::limits::{HostSize, limits};
+use super::{cpus, nvidia};
 use crate::SharedCore;
 
 /// The container of an instance whose devices were started and whose root volume is mounted.
@@ -31,10 +32,18 @@ pub fn container_spec(
     let name = model.key.storage_name();
     let architecture = Architecture::from_id(model.row.architecture).map_or("", Architecture::name);
     let mut cgroup = Vec::new();
-    for limit in limits(config, &HostSize::of_this_host())? {
-        limit.require(core.containers()?)?;
+    let containers = core.containers()?;
+    for limit in limits(config, &HostSize::of_this_host(containers))? {
+        limit.require(containers)?;
         cgroup.extend(limit.items());
     }
+    if let Some(wanted) = cpus::wanted(config)? {
+        cpus::require(containers, &wanted)?;
+        let value = cpus::place(core, &model.key, &wanted).to_string();
+        let item = |version| CgroupItem { version, file: "cpuset.cpus".to_owned(), value: value.clone() };
+        cgroup.extend([CgroupVersion::V1, CgroupVersion::V2].map(item));
+    }
+    let nvidia = nvidia::runtime(config)?;
     if idmap.is_empty() {
         cgroup.extend(device_rules(devices));
     }
@@ -47,7 +56,8 @@ pub fn container_spec(
         idmap: idmap.clone(),
         personality: personality(architecture).to_owned(),
         nesting: config.flag("security.nesting", Flag::DefaultFalse),
-        environment: environment(config),
+        environment: environment(config).into_iter().chain(nvidia.environment).collect(),
+        mount_hook: nvidia.hook,
         rlimits: with_prefix(config, "limits.kernel."),
         sysctls: with_prefix(config, "linux.sysctl."),
         shmounts: Some(core.paths.shmounts().join(&name)),

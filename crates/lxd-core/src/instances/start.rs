@@ -17,7 +17,7 @@ use lxd_types::{Config, Error, IdMap, Result};
 
 use super::devices::{self, AllStarted};
 use super::runtime::RuntimeEntry;
-use super::{InstanceKey, Model, ended, files, load, spec};
+use super::{InstanceKey, Model, cpus, ended, files, load, modules, spec};
 use crate::journal::Log;
 use crate::lifecycle::Lifecycle;
 use crate::{SharedCore, Undo};
@@ -39,6 +39,7 @@ pub(super) async fn start_quietly(core: &SharedCore, key: &InstanceKey) -> Resul
     }
     let wanted = key.clone();
     let model = core.db.read(move |tx| load(tx, &wanted)).await?;
+    let wanted = cpus::wanted(&model.config)?;
     let running = core
         .undoable(async |undo: &mut Log| {
             undo.push(Undo::StartInstance { project: key.project.clone(), name: key.name.clone() }).await?;
@@ -46,14 +47,16 @@ pub(super) async fn start_quietly(core: &SharedCore, key: &InstanceKey) -> Resul
         })
         .await?;
     let entry = RuntimeEntry::new(running, StatusCode::RUNNING);
+    entry.set_wanted(wanted);
     core.runtime.insert(key, entry.clone());
     super::nodes::nudge(core, &model);
     ended::watch(core, key, entry);
-    Ok(())
+    cpus::balance(core, None).await
 }
 
 /// Everything between the gate and a running init. When the record fails, the container is stopped again.
 async fn bring_up(core: &SharedCore, model: &Model) -> Result<Running> {
+    modules::load(core, &model.config).await?;
     files::prepare_directories(core, &model.key).await?;
     core.faults.point("directories made")?;
     let idmap = next_idmap(model)?;
@@ -72,6 +75,7 @@ async fn bring_up(core: &SharedCore, model: &Model) -> Result<Running> {
     };
     let recorded = async {
         core.faults.point("container started")?;
+        super::apply::at_start(core, model, &running)?;
         let inside = Attach { init: running.init_fd(), volatile: &devices.volatile };
         devices::attach_all(core, model, &idmap, inside).await?;
         record(core, model, &idmap, &devices).await?;

@@ -13,12 +13,12 @@ keys! {
         /// How much of the CPU can be used: a percentage (e.g. 50%) for a soft limit, or a chunk of time (25ms/100ms)
         /// for a hard one.
         LIMITS_CPU_ALLOWANCE: CpuAllowance =
-            Key::new("limits.cpu.allowance").default("100%").live().only(Condition::Container).safe().not_yet(),
+            Key::new("limits.cpu.allowance").default("100%").live().only(Condition::Container).safe(),
         /// CPU scheduling priority compared to other instances that share the same CPUs (0 to 10).
         LIMITS_CPU_PRIORITY: u8 =
-            Key::new("limits.cpu.priority").default("10").live().only(Condition::Container).safe().not_yet(),
+            Key::new("limits.cpu.priority").default("10").live().only(Condition::Container).safe(),
         /// How much priority to give to the instance's I/O requests when under load (0 to 10).
-        LIMITS_DISK_PRIORITY: u8 = Key::new("limits.disk.priority").default("5").live().safe().not_yet(),
+        LIMITS_DISK_PRIORITY: u8 = Key::new("limits.disk.priority").default("5").live().safe(),
         /// Limit of 64 KB huge pages, in bytes (various suffixes supported).
         LIMITS_HUGEPAGES_64KB: ByteSize = hugepages("limits.hugepages.64KB"),
         /// Limit of 1 MB huge pages, in bytes (various suffixes supported).
@@ -34,16 +34,16 @@ keys! {
         LIMITS_MEMORY: MemoryLimit = Key::new("limits.memory").live().safe(),
         /// If hard, the instance cannot exceed its memory limit; if soft, it can when extra memory is available.
         LIMITS_MEMORY_ENFORCE: String = Key::new("limits.memory.enforce")
-            .default("hard").one_of(&["soft", "hard"]).live().only(Condition::Container).safe().not_yet(),
+            .default("hard").one_of(&["soft", "hard"]).live().only(Condition::Container).safe(),
         /// Whether to back the instance by huge pages rather than by regular memory.
         LIMITS_MEMORY_HUGEPAGES: bool = Key::new("limits.memory.hugepages")
             .default("false").only(Condition::VirtualMachine).safe().not_yet(),
         /// Whether to encourage or discourage swapping of less used pages of this instance.
         LIMITS_MEMORY_SWAP: bool =
-            Key::new("limits.memory.swap").default("true").live().only(Condition::Container).safe().not_yet(),
+            Key::new("limits.memory.swap").default("true").live().only(Condition::Container).safe(),
         /// The higher this is, the least likely the instance is swapped to disk (0 to 10).
         LIMITS_MEMORY_SWAP_PRIORITY: u8 =
-            Key::new("limits.memory.swap.priority").default("10").live().only(Condition::Container).safe().not_yet(),
+            Key::new("limits.memory.swap.priority").default("10").live().only(Condition::Container).safe(),
         /// How much priority to give to the instance's network requests when under load (0 to 10).
         LIMITS_NETWORK_PRIORITY: u8 = Key::new("limits.network.priority").default("0").live().safe().not_yet(),
         /// Maximum number of processes that can run in the instance.
@@ -56,12 +56,25 @@ keys! {
     LINUX = [
         /// Comma-separated list of kernel modules to load before the instance starts.
         LINUX_KERNEL_MODULES: String =
-            Key::new("linux.kernel_modules").live().only(Condition::Container).restricted_by(LOW_LEVEL).not_yet(),
+            Key::new("linux.kernel_modules").live().only(Condition::Container).restricted_by(LOW_LEVEL).check(modules),
     ]
 }
 
+/// Names of kernel modules, with commas between; they become arguments of a program.
+fn modules(value: &str) -> Result<(), ValueError> {
+    let is_name = |name: &str| {
+        !name.is_empty()
+            && !name.starts_with('-')
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+    };
+    match value.split(',').map(str::trim).find(|name| !is_name(name)) {
+        Some(name) if !value.is_empty() => Err(ValueError(format!("Invalid kernel module name {name:?}"))),
+        _ => Ok(()),
+    }
+}
+
 const fn hugepages(name: &'static str) -> Key<ByteSize> {
-    Key::new(name).live().only(Condition::Container).safe().not_yet().since("limits_hugepages")
+    Key::new(name).live().only(Condition::Container).safe().since("limits_hugepages")
 }
 
 /// A number or `unlimited`; or two of them, soft and hard limit, with a colon between.

@@ -11,16 +11,16 @@ keys! {
     NVIDIA = [
         /// What driver capabilities the instance needs.
         NVIDIA_DRIVER_CAPABILITIES: String = Key::new("nvidia.driver.capabilities")
-            .default("compute,utility").only(Condition::Container).not_yet().since("nvidia_runtime_config"),
+            .default("compute,utility").only(Condition::Container).since("nvidia_runtime_config"),
         /// Pass the host's NVIDIA and CUDA runtime libraries into the instance.
         NVIDIA_RUNTIME: bool =
-            Key::new("nvidia.runtime").default("false").only(Condition::Container).not_yet().since("nvidia_runtime"),
+            Key::new("nvidia.runtime").default("false").only(Condition::Container).since("nvidia_runtime"),
         /// Version expression for the required CUDA version.
         NVIDIA_REQUIRE_CUDA: String =
-            Key::new("nvidia.require.cuda").only(Condition::Container).not_yet().since("nvidia_runtime_config"),
+            Key::new("nvidia.require.cuda").only(Condition::Container).since("nvidia_runtime_config"),
         /// Version expression for the required driver version.
         NVIDIA_REQUIRE_DRIVER: String =
-            Key::new("nvidia.require.driver").only(Condition::Container).not_yet().since("nvidia_runtime_config"),
+            Key::new("nvidia.require.driver").only(Condition::Container).since("nvidia_runtime_config"),
     ]
 }
 

@@ -38,9 +38,9 @@ keys! {
         /// Prevents the instance from being deleted.
         SECURITY_PROTECTION_DELETE: bool = Key::new("security.protection.delete")
             .default("false").live().safe().since("container_protection_delete"),
-        /// Prevents the instance's file system from being shifted at start.
+        /// Prevents the instance's file system from being shifted at start. Owners on disk never change here: the mount shifts them.
         SECURITY_PROTECTION_SHIFT: bool = Key::new("security.protection.shift")
-            .default("false").live().only(Condition::Container).safe().not_yet().since("container_protection_shift"),
+            .default("false").live().only(Condition::Container).safe().since("container_protection_shift"),
         /// Whether UEFI secure boot is on, with the usual keys.
         SECURITY_SECUREBOOT: bool = Key::new("security.secureboot")
             .default("true").only(Condition::VirtualMachine).restricted_by(LOW_LEVEL_VM).not_yet(),
