@@ -406,7 +406,6 @@ mod tests {
             ("core.https_address", "not an address", "Couldn't resolve \"not an address\""),
             ("core.bgp_routerid", "x", "Not an IPv4 address \"x\""),
             ("storage.zfs_pool_name", "x", "deprecated: use storage pool configuration"),
-            ("candid.api.url", "http://localhost", "not supported yet"),
         ] {
             assert_eq!(refusal(&[(key, value)]), format!("cannot set '{key}' to '{value}': {reason}"));
         }

@@ -30,6 +30,7 @@ const FOR_ANYONE: &[(&str, &str)] = &[
     ("GET", "/1.0/images/aliases/{name*}"),
     ("GET", "/1.0/images/{fingerprint}"),
     ("GET", "/1.0/images/{fingerprint}/export"),
+    ("GET", "/1.0/operations/{id}/wait"),
     ("GET", "/1.0/operations/{id}/websocket"),
 ];
 

@@ -230,14 +230,14 @@ mod tests {
     #[test]
     fn keys_without_effect_are_refused_when_they_change() {
         let none = Config::new();
-        let set = config(&[("security.protection.shift", "true")]);
+        let set = config(&[("migration.incremental.memory", "true")]);
         assert_eq!(
             check_supported(&none, &set).unwrap_err().chain(),
-            "not supported yet: security.protection.shift"
+            "not supported yet: migration.incremental.memory"
         );
         assert!(check_supported(&set, &set).is_ok() && check_supported(&set, &none).is_ok());
         assert!(
-            check_supported(&none, &config(&[("security.protection.shift", "false"), ("user.a", "b")]))
+            check_supported(&none, &config(&[("migration.incremental.memory", "false"), ("user.a", "b")]))
                 .is_ok()
         );
     }

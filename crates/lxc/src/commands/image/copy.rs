@@ -75,6 +75,9 @@ struct Source {
 async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
     let target = target(cx, matches)?;
     let source = source(cx, matches).await?;
+    if source.remote == target.remote && matches.value("target-project").is_empty() {
+        bail!("The source and target servers must be different");
+    }
     match matches.value("mode") {
         "pull" => pull(cx, matches, &source, &target).await?,
         "push" => push(cx, matches, &source, &target).await?,
@@ -89,21 +92,16 @@ async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
 
 /// The server of the copy.
 fn target(cx: &Cx, matches: &Matches) -> Result<Target> {
-    let (source_remote, _) = cx.split(matches.arg(0))?;
     let target = cx.target(matches.arg(1))?;
     if !target.name.is_empty() {
         bail!("Can't provide a name for the target image");
-    }
-    let project = matches.value("target-project");
-    if source_remote == target.remote && project.is_empty() {
-        bail!("The source and target servers must be different");
     }
     if matches.is("auto-update") && matches.value("mode") != "pull" {
         bail!("Auto update is only available in pull mode");
     }
     // `--project` is that of the source.
     let own = cx.remote(&target.remote)?.project;
-    let project = if project.is_empty() { &own } else { project };
+    let project = Some(matches.value("target-project")).filter(|project| !project.is_empty()).unwrap_or(&own);
     Ok(Target { client: target.client.with_project(project), ..target })
 }
 
