@@ -8,6 +8,8 @@ use lxd_server::routes::routes;
 use lxd_testkit::{Daemon, wait_for};
 use serde_json::{Value, json};
 
+use crate::tls::Pair;
+
 /// Method, path, class of the answer, type of the request, of the answer, of the answer to `recursion=1`.
 const REST: &str = include_str!("../../crates/lxd-server/tests/rest-api.tsv");
 
@@ -127,8 +129,7 @@ fn daemon() -> Daemon {
         json!({"action": "drop", "state": "logged", "protocol": "icmp4", "icmp_type": "8", "icmp_code": "0"});
     daemon.ok("POST", "/1.0/network-acls", &json!({"name": "acl1", "ingress": [rule], "egress": [icmp]}));
     daemon.ok("POST", "/1.0/storage-pools/default/volumes/custom", &json!({"name": "v1"}));
-    let pem = std::fs::read_to_string(daemon.lxd_dir().join("server.crt")).unwrap();
-    let certificate: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let certificate = Pair::make(&daemon, "x", &[]).base64();
     let post = json!({"type": "client", "name": "x", "certificate": certificate});
     daemon.ok("POST", "/1.0/certificates", &post);
     daemon.ok("POST", "/1.0/storage-pools/default/volumes/custom/v1/snapshots", &json!({"name": "s1"}));

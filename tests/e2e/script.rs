@@ -7,6 +7,7 @@ use lxd_testkit::{Daemon, request_raw, wait_for};
 use serde_json::Value;
 
 use crate::archive::Archive;
+use crate::tls::Pair;
 
 /// A line: `METHOD PATH [HEADER: VALUE]… BODY => CLASS event; event`. An event is `action`, `action@SOURCE` where the
 /// source is not the path itself, and facts of its context as `action{old_name=c1}`
@@ -165,11 +166,7 @@ fn fill(daemon: &Daemon, text: &str) -> String {
         ("<dir>", |daemon| daemon.lxd_dir().display().to_string()),
         ("<image>", |daemon| image(daemon, false)),
         ("<busybox>", |daemon| image(daemon, true)),
-        ("<certificate>", |daemon| {
-            let pem =
-                std::fs::read_to_string(daemon.lxd_dir().join("server.crt")).expect("the server has one");
-            pem.lines().filter(|line| !line.starts_with('-')).collect()
-        }),
+        ("<certificate>", |daemon| Pair::make(daemon, "script", &[]).base64()),
         ("<fingerprint>", |daemon| last(&daemon.get("/1.0/certificates").metadata()[0])),
         ("<warning>", |daemon| last(&daemon.get("/1.0/warnings").metadata()[0])),
         ("<operation>", |daemon| {

@@ -217,6 +217,10 @@ async fn refuse_foreign_things(cx: &Ctx, path: &str) -> Result<()> {
         return Ok(());
     }
     let Some(feature) = feature_of(path) else { return Ok(()) };
+    // Whether a project of others exists is not told: the handler refuses, or knows a secret.
+    if !cx.caller.may(cx.project.as_str(), Level::View) {
+        return Ok(());
+    }
     let owner = lxd_core::projects::owner_name(&cx.core, &cx.project, feature).await?;
     let owner = owner.parse().map_err(|_| lxd_auth::denied())?;
     lxd_auth::authorize(&cx.caller, &owner, level_of(path)).map(drop)

@@ -40,7 +40,8 @@ fn check(tx: &Tx<'_>, old: &projects::Project, config: &Config) -> Result<()> {
     lxd_config::project::check(config)?;
     let changes = changed(&old.config, config);
     let new = projects::Project { config: config.clone(), ..old.clone() };
-    let matters = |key: &str| key.starts_with("limits.") || key.starts_with("restricted.");
+    let restricts = |key: &str| key == "restricted" || key.starts_with("restricted.");
+    let matters = |key: &str| key.starts_with("limits.") || restricts(key);
     if !changes.iter().any(|(key, value)| matters(key) && !(key.starts_with("limits.") && value.is_empty())) {
         return Ok(());
     }
@@ -50,7 +51,7 @@ fn check(tx: &Tx<'_>, old: &projects::Project, config: &Config) -> Result<()> {
             // The reference answers 500 here.
             limits::check_change(&facts, key).map_err(|error| error.with_kind(Kind::Internal))?;
         }
-        if key.starts_with("restricted.") && RESTRICTED_ON.is_on(config) {
+        if restricts(key) && RESTRICTED_ON.is_on(config) {
             restrictions::check_all(&facts).map_err(|error: Error| {
                 let text = format!("Conflict detected when changing {key:?} in project {:?}", new.name);
                 error.context(text).with_kind(Kind::Internal)
