@@ -218,7 +218,7 @@ async fn refuse_foreign_things(cx: &Ctx, path: &str) -> Result<()> {
     }
     let Some(feature) = feature_of(path) else { return Ok(()) };
     // Whether a project of others exists is not told: the handler refuses, or knows a secret.
-    if !cx.caller.may(cx.project.as_str(), Level::View) {
+    if lxd_auth::authorize(&cx.caller, &cx.project, Level::View).is_err() {
         return Ok(());
     }
     let owner = lxd_core::projects::owner_name(&cx.core, &cx.project, feature).await?;

@@ -35,7 +35,9 @@ pub fn container_spec(
     let containers = core.containers()?;
     for limit in limits(config, &HostSize::of_this_host(containers))? {
         limit.require(containers)?;
-        cgroup.extend(limit.items());
+        // liblxc refuses entries of a hierarchy that is not there.
+        let is_beside = limit.is_beside(containers);
+        cgroup.extend(limit.items().filter(|item| !is_beside || item.version == CgroupVersion::V2));
     }
     if let Some(wanted) = cpus::wanted(config)? {
         cpus::require(containers, &wanted)?;
