@@ -71,7 +71,7 @@ const CASES: &[Case] = &[
         open: "/usr,/var",
         closed: &["/var", "/us"],
         part: || device(json!({"type": "disk", "source": "/usr", "path": "/mnt"})),
-        text: "not allowed",
+        text: "allow",
         ..RESTRICTED
     },
     Case {

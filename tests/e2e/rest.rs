@@ -123,6 +123,10 @@ fn daemon() -> Daemon {
     let network =
         json!({"name": "rbr0", "config": {"ipv4.address": "10.95.1.1/24", "ipv6.address": "fd42:95::1/64"}});
     daemon.ok("POST", "/1.0/networks", &network);
+    let port = json!({"protocol": "tcp", "listen_port": "80", "target_port": "81", "target_address": "10.95.1.2",
+        "description": "x"});
+    let forward = json!({"listen_address": "192.0.2.7", "ports": [port]});
+    daemon.ok("POST", "/1.0/networks/rbr0/forwards", &forward);
     let rule = json!({"action": "allow", "state": "enabled", "description": "x", "source": "10.0.0.1",
         "destination": "10.0.0.2", "protocol": "tcp", "source_port": "1", "destination_port": "2"});
     let icmp =
@@ -167,6 +171,7 @@ fn concrete(daemon: &Daemon, path: &str) -> String {
         _ => "default".to_owned(),
     };
     let path = path.replace("{snapshot}", "s1").replace("{backup}", "b1");
+    let path = path.replace("{listenAddress}", "192.0.2.7");
     let path = path.replace("{volume}", "v1").replace("{type}", "custom").replace("{filename}", "lxc.log");
     let path = match path.split_once("/files") {
         Some((before, "")) => format!("{before}/files?path=/bin"),
