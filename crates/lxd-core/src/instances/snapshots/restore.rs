@@ -163,7 +163,8 @@ fn knowing(model: &Model, kept: &Config) -> Model {
 fn is_noted(key: &str) -> bool {
     const NOTED: [&str; 3] =
         ["volatile.apply_template", "volatile.base_image", "volatile.cloud-init.instance-id"];
-    NOTED.contains(&key) || key.starts_with("volatile.") && key.ends_with(".hwaddr")
+    let of_interface = key.ends_with(".hwaddr") || key.ends_with(".name");
+    NOTED.contains(&key) || key.starts_with("volatile.") && of_interface
 }
 
 /// The instance as the snapshot says, with what belongs to the instance's present.
