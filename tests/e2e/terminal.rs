@@ -152,7 +152,8 @@ const EXEC: &[(&str, &str)] = &[
     ("", "--mode interactive -T -- true"),
     ("", "--mode non-interactive -- tty"),
     ("", "--mode nosuch -- tty"),
-    ("echo 'stty size; exit 3' | ", "-t -- sh"),
+    // Nothing is typed: when it is echoed is chance.
+    ("true | ", "-t -- sh -c 'stty size; exit 3'"),
     ("", "-- sh -c 'exit 0' >/dev/full"),
     ("", "-- sh -c 'echo lost' | true"),
     ("timeout -s TERM 1 ", "-- sh -c 'trap \"echo got; exit 9\" TERM; while :; do sleep 0.1; done'"),

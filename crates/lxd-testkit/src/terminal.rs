@@ -18,6 +18,14 @@ pub struct Terminal {
     seen: String,
 }
 
+/// The leader of the terminal's session: when it ends, the kernel throws away what was shown and not read yet, so it waits for
+/// a line after the program.
+const LEADER: &str =
+    r#"trap : INT; "$@"; status=$?; printf '\001'; while ! read -r line; do :; done; exit $status"#;
+
+/// What the leader shows after the program.
+const ENDED: char = '\u{1}';
+
 impl Terminal {
     /// Starts `program` of `command`, with its arguments and environment, by `setsid` of util-linux.
     ///
@@ -34,7 +42,8 @@ impl Terminal {
         let name = name.to_str().expect("it is a path").to_owned();
         let end = || Stdio::from(File::options().read(true).write(true).open(&name).expect("it is unlocked"));
         let mut whole = Command::new("setsid");
-        whole.args(["--ctty", "--wait"]).arg(command.get_program()).args(command.get_args());
+        whole.args(["--ctty", "--wait", "sh", "-c", LEADER, "sh"]);
+        whole.arg(command.get_program()).args(command.get_args());
         for (key, value) in command.get_envs() {
             match value {
                 Some(value) => whole.env(key, value),
@@ -109,11 +118,14 @@ impl Terminal {
     /// It does not end within the seconds.
     pub fn end(mut self, seconds: u64) -> (ExitStatus, String) {
         let end = Instant::now() + Duration::from_secs(seconds);
-        // Everything that holds the terminal has ended when the output has.
-        while let Ok(piece) = self.output.recv_timeout(end.saturating_duration_since(Instant::now())) {
-            self.seen.push_str(&String::from_utf8_lossy(&piece));
+        while !self.seen.contains(ENDED) {
+            match self.output.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(piece) => self.seen.push_str(&String::from_utf8_lossy(&piece)),
+                Err(error) => panic!("the program does not end: {error}; shown: {:?}", self.seen),
+            }
         }
-        assert!(Instant::now() < end, "the program does not end; shown: {:?}", self.seen);
+        self.send("\n");
+        self.seen = self.seen.replace(ENDED, "");
         let status = self.child.wait().expect("it is our child");
         (status, std::mem::take(&mut self.seen))
     }
