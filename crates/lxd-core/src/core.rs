@@ -89,8 +89,8 @@ pub struct Core {
     pub publishing: tokio::sync::Mutex<()>,
     /// Work that is done once however many want it.
     pub turns: Turns,
-    /// Held while a `backup.yaml` is written, and by whoever removes or renames a volume of an instance.
-    pub backup_files: tokio::sync::Mutex<()>,
+    /// By instance (`project/name`): held while its `backup.yaml` is written, and by whoever removes, renames or replaces its volume.
+    pub backup_files: Turns,
     /// What runs on this member.
     pub runtime: Runtime,
     /// Told when an instance began to have device nodes that may come and go.
@@ -196,7 +196,7 @@ impl Core {
             quiet: Quiet::default(),
             publishing: tokio::sync::Mutex::default(),
             turns: Turns::default(),
-            backup_files: tokio::sync::Mutex::default(),
+            backup_files: Turns::default(),
             runtime: Runtime::default(),
             runner,
             storage_drivers,

@@ -9,6 +9,7 @@ use lxd_instance::backup_yaml::{BackupYaml, FILE_MODE, FILE_NAME};
 use lxd_storage::{VolumeKind, VolumeRef};
 use lxd_types::error::Context;
 use lxd_types::{Error, Kind, Result};
+use tokio::sync::OwnedMutexGuard;
 
 use super::model::of_row;
 use super::{InstanceKey, instance_view};
@@ -49,13 +50,7 @@ pub async fn renew_now(core: &SharedCore, id: i64) -> Result<()> {
 }
 
 async fn renew_one(core: &SharedCore, id: i64) -> Result<()> {
-    // Whoever removes or renames the volume waits for this, and the row is looked at only now.
-    let _turn = core.backup_files.lock().await;
-    let content = match present(core, id).await {
-        Err(error) if error.kind() == Kind::NotFound => return Ok(()),
-        other => other?,
-    };
-    let Some(content) = content else { return Ok(()) };
+    let Some((content, _turn)) = mine(core, id).await? else { return Ok(()) };
     let text = content.file.render()?;
     let pool = crate::storage_pools::open(core, &content.pool).await?;
     let root = pool.mount(&VolumeRef::container(&content.key.project, &content.key.name)).await?;
@@ -63,6 +58,26 @@ async fn renew_one(core: &SharedCore, id: i64) -> Result<()> {
         .await
         .map_err(|panic| Error::internal(panic.to_string()))?
         .context("Failed to write backup.yaml")
+}
+
+/// What the file is made of, with the turn to write it; `None` when there is no instance or volume any more. Whoever
+/// removes or renames the volume waits for the turn, so the row is looked at in it, once more where it got another name.
+async fn mine(core: &SharedCore, id: i64) -> Result<Option<(Content, OwnedMutexGuard<()>)>> {
+    let known = async {
+        loop {
+            let row = core.db.read(move |tx| instances::by_id(tx, id)).await?;
+            let key = InstanceKey { project: row.project.parse()?, name: row.name.parse()? };
+            let turn = core.backup_files.wait(&key.to_string()).await;
+            match present(core, id).await? {
+                Some(content) if content.key != key => {}
+                content => return Ok(content.map(|content| (content, turn))),
+            }
+        }
+    };
+    match known.await {
+        Err(error) if Error::kind(&error) == Kind::NotFound => Ok(None),
+        other => other,
+    }
 }
 
 /// Everything that stands in the file of an instance, as it is now.

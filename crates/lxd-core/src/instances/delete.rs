@@ -118,7 +118,7 @@ async fn forget(core: &SharedCore, model: &Model) -> Result<()> {
 /// # Errors
 /// Something cannot be removed.
 pub(crate) async fn remove_files(core: &SharedCore, key: &InstanceKey, pool: Option<&str>) -> Result<()> {
-    let _turn = core.backup_files.lock().await;
+    let _turn = core.backup_files.wait(&key.to_string()).await;
     if let Some(pool) = pool {
         let pool = crate::storage_pools::open(core, pool).await?;
         match pool.delete(&VolumeRef::container(&key.project, &key.name)).await {

@@ -89,7 +89,7 @@ pub(super) async fn relocate(core: &SharedCore, old: &InstanceKey, wish: &Wish) 
         })
         .await?;
         // What is written into the files meanwhile would be lost.
-        let _turn = core.backup_files.lock().await;
+        let _turn = core.backup_files.wait(&from.key.to_string()).await;
         carry(core, &source, &from, &target, &to, wish.drop_snapshots).await?;
         core.faults.point("volume moved")?;
         record(core, &from, &to, wish).await?;

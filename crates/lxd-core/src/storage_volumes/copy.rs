@@ -13,7 +13,7 @@ use lxd_types::{Config, Error, Kind, Result};
 
 use super::create::{self, CreateVolume, Make};
 use super::snapshots::{self, SnapshotKey};
-use super::{Found, VolumeKey, busy, find};
+use super::{Found, VolumeKey, enter, find};
 use crate::journal::Log;
 use crate::{SharedCore, Undo};
 
@@ -112,7 +112,7 @@ async fn run(core: &SharedCore, permit: &Permit, source: &Source, mut request: C
         return Err(super::taken());
     }
     // Neither its content nor its snapshots may change while they are read.
-    let _gate = core.gates.enter(source.volume.gate(), "copy").map_err(busy)?;
+    let _gate = enter(core, [&source.volume], "copy").await?;
     let opened = open(core, source).await?;
     if source.refresh {
         let wanted = target.clone();
@@ -137,7 +137,7 @@ async fn run(core: &SharedCore, permit: &Permit, source: &Source, mut request: C
 /// Brings an earlier copy up to date: snapshots that the source has no more go, missing ones come, and of the content
 /// what differs is written.
 async fn refresh(core: &SharedCore, from: &Opened, target: &VolumeKey, there: Found) -> Result<()> {
-    let _gate = core.gates.enter(target.gate(), "refresh").map_err(busy)?;
+    let _gate = enter(core, [target], "refresh").await?;
     let to = there.volume()?;
     if to.content != from.origin.volume().content {
         return Err(Error::bad_request(format!("Volume \"{}\" holds content of another type", target.name)));

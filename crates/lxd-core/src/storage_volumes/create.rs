@@ -9,7 +9,7 @@ use lxd_storage::{Content, Origin, Pool, Quota, VolumeKind, VolumeRef, config, d
 use lxd_types::names::{PoolName, ProjectName, VolumeName};
 use lxd_types::{Config, Error, Kind, Result};
 
-use super::{VolumeKey, find, taken};
+use super::{VolumeKey, enter, find, taken};
 use crate::journal::Log;
 use crate::lifecycle::Lifecycle;
 use crate::projects::{Change, allowed};
@@ -120,7 +120,8 @@ pub(super) async fn run(
     make: Make,
 ) -> Result<()> {
     let key = request.key(permit.project());
-    let _gate = core.gates.enter(key.gate(), "create").map_err(|_| taken())?;
+    let busy = |error: Error| if error.kind() == Kind::Busy { taken() } else { error };
+    let _gate = enter(core, [&key], "create").await.map_err(busy)?;
     let (wanted, place) = (request.clone(), key.clone());
     let plan = core.db.read(move |tx| plan(tx, &place, &wanted)).await?;
     let pool = crate::storage_pools::open_row(core, &plan.pool)?;

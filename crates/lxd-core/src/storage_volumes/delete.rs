@@ -6,7 +6,7 @@ use lxd_storage::{VolumeKind, VolumeRef};
 use lxd_types::names::PoolName;
 use lxd_types::{Error, Kind, Result};
 
-use super::{VolumeKey, busy, find};
+use super::{VolumeKey, enter, find};
 use crate::journal::Log;
 use crate::lifecycle::Lifecycle;
 use crate::{Core, SharedCore, Undo};
@@ -25,7 +25,7 @@ pub async fn delete(core: &SharedCore, permit: &Permit, key: VolumeKey) -> Resul
 }
 
 async fn run(core: &SharedCore, permit: &Permit, key: &VolumeKey) -> Result<()> {
-    let _gate = core.gates.enter(key.gate(), "delete").map_err(busy)?;
+    let _gate = enter(core, [key], "delete").await?;
     remove(core, key).await?;
     let event = Lifecycle::new("storage-volume-deleted", key.url()).in_project(&key.project);
     core.tell(permit.caller(), event);

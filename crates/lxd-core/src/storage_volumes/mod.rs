@@ -13,6 +13,7 @@ use lxd_auth::Permit;
 use lxd_db::used_by::User;
 use lxd_db::{Tx, nodes, projects, storage_pools, storage_volumes};
 use lxd_storage::{Content, VolumeRef};
+use lxd_task::gate;
 use lxd_types::names::{InstanceName, PoolName, ProjectName, VolumeName};
 use lxd_types::{Error, Result};
 
@@ -71,11 +72,6 @@ impl VolumeKey {
     pub fn url(&self) -> String {
         format!("{}/volumes/{}/{}", crate::storage_pools::url(self.pool.as_str()), self.kind, self.name)
     }
-
-    /// The key of its gate.
-    fn gate(&self) -> String {
-        format!("{}?project={}", self.url(), self.project)
-    }
 }
 
 /// What the database knows of a volume and its pool.
@@ -120,6 +116,23 @@ fn owner(tx: &Tx<'_>, kind: VolumeKind, project: &ProjectName) -> Result<i64> {
     }
 }
 
+/// Enters the gates of volumes, all or none. A volume has one gate, whichever of the projects that share it is asked: that
+/// of the project that owns it.
+async fn enter<const N: usize>(
+    core: &Core,
+    volumes: [&VolumeKey; N],
+    action: &'static str,
+) -> Result<gate::Guard> {
+    let wanted: Vec<VolumeKey> = volumes.into_iter().cloned().collect();
+    let keys = core.db.read(move |tx| wanted.iter().map(|key| gate_key(tx, key)).collect::<Result<Vec<_>>>());
+    core.gates.enter_all(keys.await?, action).map_err(|taken| Error::busy(taken.to_string()))
+}
+
+/// The name of a volume's gate.
+fn gate_key(tx: &Tx<'_>, key: &VolumeKey) -> Result<String> {
+    Ok(format!("{}?project={}", key.url(), owner(tx, key.kind, &key.project)?))
+}
+
 /// The first of the users that is a running instance.
 fn running_user(core: &Core, users: &[User]) -> Result<Option<InstanceName>> {
     for user in users {
@@ -140,7 +153,31 @@ fn taken() -> Error {
     Error::conflict("Volume by that name already exists")
 }
 
-/// Another action holds the volume.
-fn busy(taken: lxd_task::gate::Taken) -> Error {
-    Error::busy(taken.to_string())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_volume_has_one_gate_however_many_projects_share_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = lxd_db::Db::open(dir.path()).unwrap();
+        let key = |project: &str| VolumeKey {
+            pool: "p".parse().unwrap(),
+            kind: VolumeKind::Custom,
+            project: project.parse().unwrap(),
+            name: "v".parse().unwrap(),
+        };
+        let own = lxd_types::Config::from([("features.storage.volumes".to_owned(), "true".to_owned())]);
+        db.write(move |tx| {
+            projects::insert(tx, "shares", "", &lxd_types::Config::new())?;
+            projects::insert(tx, "own", "", &own).map(drop)
+        })
+        .await
+        .unwrap();
+        let keys = [key("default"), key("shares"), key("own")];
+        let keys = db.read(move |tx| keys.iter().map(|key| gate_key(tx, key)).collect::<Result<Vec<_>>>());
+        let keys = keys.await.unwrap();
+        assert_eq!(keys[0], keys[1]);
+        assert_ne!(keys[0], keys[2]);
+    }
 }

@@ -11,7 +11,7 @@ use lxd_types::{Error, Kind, Result};
 
 use super::create::{self, CreateVolume, Plan};
 use super::rename::rename_in_users;
-use super::{Found, VolumeKey, busy, find, running_user, taken};
+use super::{Found, VolumeKey, enter, find, running_user, taken};
 use crate::journal::Log;
 use crate::projects::{Change, allowed};
 use crate::{Core, SharedCore, Undo};
@@ -39,7 +39,7 @@ pub(super) async fn relocate(core: &SharedCore, old: &VolumeKey, new: &VolumeKey
     if old == new {
         return Err(taken());
     }
-    let _gates = core.gates.enter_all([old.gate(), new.gate()], "move").map_err(busy)?;
+    let _gates = enter(core, [old, new], "move").await?;
     let (from, to) = (old.clone(), new.clone());
     let known = core.db.read(move |tx| look(tx, &from, &to)).await?;
     if known.is_elsewhere() && !known.users.is_empty() {
@@ -63,10 +63,10 @@ pub(super) async fn relocate(core: &SharedCore, old: &VolumeKey, new: &VolumeKey
             to: known.plan.volume.clone(),
         })
         .await?;
-        carry(core, &source, &volume, &target, &known).await?;
+        let carried = carry(core, &source, &volume, &target, &known).await?;
         core.faults.point("volume moved")?;
         let (from, to) = (old.clone(), new.clone());
-        core.db.write(move |tx| record(tx, &from, &to)).await?;
+        core.db.write(move |tx| record(tx, &from, &to, carried.as_deref())).await?;
         // The commit: from here on recovery finishes.
         core.faults.point("volume recorded at its new place")?;
         if old.pool != new.pool {
@@ -92,17 +92,18 @@ fn look(tx: &Tx<'_>, old: &VolumeKey, new: &VolumeKey) -> Result<Look> {
     Ok(Look { found, users, plan })
 }
 
-/// Brings the files to their new place. In the same pool they are renamed, else copied.
+/// Brings the files to their new place. In the same pool they are renamed, else copied: then the snapshots that came along
+/// are the answer.
 async fn carry(
     core: &SharedCore,
     source: &Arc<dyn Pool>,
     volume: &VolumeRef,
     target: &Arc<dyn Pool>,
     known: &Look,
-) -> Result<()> {
+) -> Result<Option<Vec<SnapshotName>>> {
     let to = &known.plan.volume;
     if known.plan.pool.id == known.found.pool.id {
-        return source.rename(volume, to).await;
+        return source.rename(volume, to).await.map(|()| None);
     }
     let id = known.found.row.id;
     let snapshots = core.db.read(move |tx| storage_volumes::snapshots(tx, id)).await?;
@@ -112,16 +113,19 @@ async fn carry(
     if known.plan.size.is_some() && target.resize(to, known.plan.size).await? == Quota::NotEnforced {
         tracing::warn!(volume = %to, "The size is recorded, but this storage pool cannot enforce it");
     }
-    Ok(())
+    Ok(Some(names))
 }
 
 /// One transaction: the facts again, the rules again, the row, and the devices that name the volume.
-fn record(tx: &Tx<'_>, old: &VolumeKey, new: &VolumeKey) -> Result<()> {
+fn record(tx: &Tx<'_>, old: &VolumeKey, new: &VolumeKey, carried: Option<&[SnapshotName]>) -> Result<()> {
     let known = look(tx, old, new)?;
     let elsewhere = known.is_elsewhere();
     let Look { found, users, plan } = known;
     if elsewhere && !users.is_empty() {
         return Err(in_use());
+    }
+    if let Some(carried) = carried {
+        all_came(&storage_volumes::snapshots(tx, found.row.id)?, carried)?;
     }
     storage_volumes::relocate(tx, found.row.id, plan.row.pool_id, plan.row.project_id, new.name.as_str())
         .map_err(|error| if error.kind() == Kind::Conflict { taken() } else { error })?;
@@ -130,6 +134,14 @@ fn record(tx: &Tx<'_>, old: &VolumeKey, new: &VolumeKey) -> Result<()> {
     }
     storage_volumes::update(tx, found.row.id, &plan.row.description, &plan.row.config)?;
     allowed(tx, plan.volume.project.as_str(), Change::Volume)
+}
+
+/// The source goes with what is recorded: nothing of that may be left there.
+fn all_came(recorded: &[storage_volumes::Snapshot], carried: &[SnapshotName]) -> Result<()> {
+    if recorded.iter().map(|one| one.name.as_str()).eq(carried.iter().map(SnapshotName::as_str)) {
+        return Ok(());
+    }
+    Err(Error::conflict("The snapshots of the volume changed while it was moved"))
 }
 
 fn in_use() -> Error {
@@ -177,5 +189,26 @@ async fn is_recorded(core: &Core, pool: &PoolName, volume: &VolumeRef) -> Result
         Ok(_) => Ok(true),
         Err(error) if error.kind() == Kind::NotFound => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_that_stayed_behind_stops_the_move() {
+        let row = |name: &str| storage_volumes::Snapshot {
+            id: 1,
+            volume_id: 1,
+            name: name.to_owned(),
+            description: String::new(),
+            expiry: None,
+            config: lxd_types::Config::new(),
+        };
+        let carried: Vec<SnapshotName> = vec!["a".parse().unwrap()];
+        assert!(all_came(&[row("a")], &carried).is_ok());
+        assert!(all_came(&[row("a"), row("b")], &carried).is_err());
+        assert!(all_came(&[], &carried).is_err());
     }
 }

@@ -94,7 +94,7 @@ async fn make(core: &SharedCore, key: &SnapshotKey) -> Result<()> {
             name: volume.name.clone(),
         })
         .await?;
-        let _turn = core.backup_files.lock().await;
+        let _turn = core.backup_files.wait(&key.instance.to_string()).await;
         if let Err(error) = pool.restore_snapshot(&volume).await {
             failed = Some(error);
             return Ok(());

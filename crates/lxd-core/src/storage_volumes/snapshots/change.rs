@@ -14,7 +14,7 @@ use lxd_types::{Error, Kind, Result};
 use super::{SnapshotKey, expiry_of, find_snapshot};
 use crate::journal::Log;
 use crate::lifecycle::Lifecycle;
-use crate::storage_volumes::{VolumeKey, busy};
+use crate::storage_volumes::{VolumeKey, enter};
 use crate::{Core, SharedCore, Undo};
 
 fn operation(permit: &Permit, key: &SnapshotKey, description: &str) -> OperationSpec {
@@ -59,7 +59,7 @@ async fn run_rename(
     key: &SnapshotKey,
     name: &SnapshotName,
 ) -> Result<()> {
-    let _gate = core.gates.enter(key.volume.gate(), "rename of a snapshot").map_err(busy)?;
+    let _gate = enter(core, [&key.volume], "rename of a snapshot").await?;
     let wanted = key.clone();
     let found = core.db.read(move |tx| find_snapshot(tx, &wanted)).await?;
     let snapshot = found.reference()?;
@@ -142,7 +142,7 @@ pub async fn delete(core: &SharedCore, permit: &Permit, key: SnapshotKey) -> Res
 
 /// The removal. The files go first: with its row a half removed snapshot can be removed again.
 pub(super) async fn run_delete(core: &SharedCore, caller: &Caller, key: &SnapshotKey) -> Result<()> {
-    let _gate = core.gates.enter(key.volume.gate(), "removal of a snapshot").map_err(busy)?;
+    let _gate = enter(core, [&key.volume], "removal of a snapshot").await?;
     remove(core, key).await?;
     let event = Lifecycle::new("storage-volume-snapshot-deleted", key.url());
     core.tell(caller, event.in_project(&key.volume.project));

@@ -16,7 +16,7 @@ use super::{SnapshotKey, expiry_of, find_snapshot};
 use crate::journal::Log;
 use crate::lifecycle::Lifecycle;
 use crate::projects::require_snapshots;
-use crate::storage_volumes::{Found, VolumeKey, busy, find};
+use crate::storage_volumes::{Found, VolumeKey, enter, find};
 use crate::{Core, SharedCore, Undo};
 
 /// When a new snapshot is to be removed.
@@ -89,7 +89,7 @@ pub(super) async fn run(
     name: Option<SnapshotName>,
     expires: Expires,
 ) -> Result<()> {
-    let _gate = core.gates.enter(key.gate(), "snapshot").map_err(busy)?;
+    let _gate = enter(core, [key], "snapshot").await?;
     let wanted = key.clone();
     let found = core.db.read(move |tx| find(tx, &wanted)).await?;
     let pool = crate::storage_pools::open_row(core, &found.pool)?;

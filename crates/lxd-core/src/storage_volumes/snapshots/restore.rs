@@ -9,7 +9,7 @@ use lxd_types::{Error, Kind, Result};
 use super::{SnapshotKey, find_snapshot};
 use crate::journal::Log;
 use crate::lifecycle::Lifecycle;
-use crate::storage_volumes::{VolumeKey, busy, running_user};
+use crate::storage_volumes::{VolumeKey, enter, running_user};
 use crate::{Core, SharedCore, Undo};
 
 /// Makes the volume as a snapshot of it is.
@@ -20,7 +20,7 @@ pub async fn restore(core: &SharedCore, permit: &Permit, volume: &VolumeKey, nam
     let missing = || Error::internal("Snapshot not found");
     let name: SnapshotName = name.parse().map_err(|_| missing())?;
     let key = SnapshotKey { volume: volume.clone(), name };
-    let _gate = core.gates.enter(volume.gate(), "restore").map_err(busy)?;
+    let _gate = enter(core, [volume], "restore").await?;
     let wanted = key.clone();
     let (found, users) = core
         .db
