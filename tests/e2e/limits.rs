@@ -139,8 +139,9 @@ fn numbers_of_processors_are_balanced() {
     daemon.restart();
     set(&daemon, "c1", &[("limits.cpu", "0-0")]);
     assert_eq!((&*has(&daemon, "c1"), &*has(&daemon, "c2")), ("0", "1"));
+    // Nobody moves because another is gone.
     daemon.state("c1", "stop", "force");
-    assert_eq!(has(&daemon, "c2"), "0");
+    assert_eq!(has(&daemon, "c2"), "1");
     set(&daemon, "c2", &[("limits.cpu", "")]);
     assert_eq!(has(&daemon, "c2"), online.trim());
     let refused = json!({"config": {"limits.cpu": "8000-8001"}});
@@ -189,7 +190,7 @@ fn what_the_host_cannot_do_is_refused_by_name() {
     let error = fails("linux.kernel_modules", "no-such-module");
     assert!(
         error.starts_with(
-            "Failed to load kernel module 'no-such-module': Failed to run: modprobe -b no-such-module:"
+            "Failed to load kernel module 'no-such-module': Failed to run: modprobe -b -- no-such-module:"
         ),
         "{error}"
     );
@@ -238,4 +239,62 @@ fn the_libraries_of_a_graphics_driver_come_by_their_hook() {
     {
         assert!(text.lines().any(|found| found == line), "{line}: {text}");
     }
+}
+
+/// A directory for `PATH` whose `modprobe` waits for the file `go`, and tells by `asked` that it does.
+fn slow_modprobe(folder: &Path) -> String {
+    let bin = folder.join("bin");
+    std::fs::create_dir_all(&bin).unwrap();
+    let at = folder.display();
+    let text = format!("#!/bin/sh\ntouch {at}/asked\nwhile [ ! -e {at}/go ]; do sleep 0.05; done\n");
+    let program = bin.join("modprobe");
+    std::fs::write(&program, text).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    format!("{}:{}", bin.display(), std::env::var("PATH").unwrap())
+}
+
+#[test]
+fn what_is_recorded_last_is_applied_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = slow_modprobe(folder.path());
+    let daemon = Daemon::start_with(&[("PATH", &path)]).with_pool_and_image();
+    daemon.create("c1", &json!({}));
+    daemon.state("c1", "start", "");
+    let daemon = &daemon;
+    std::thread::scope(|scope| {
+        let slow = [("linux.kernel_modules", "nosuchmodule"), ("limits.processes", "100")];
+        scope.spawn(move || set(daemon, "c1", &slow));
+        wait_for("the first change", 20, || folder.path().join("asked").exists().then_some(()));
+        let second = scope.spawn(|| set(daemon, "c1", &[("limits.processes", "200")]));
+        // The second either waits for the first, or is over by now.
+        let recorded = || daemon.get("/1.0/instances/c1").metadata()["config"]["limits.processes"] == "200";
+        let deadline = std::time::Instant::now() + std::time::Duration::from_millis(500);
+        while !second.is_finished() && !recorded() && std::time::Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        std::fs::write(folder.path().join("go"), "").unwrap();
+    });
+    assert_eq!(daemon.get("/1.0/instances/c1").metadata()["config"]["limits.processes"], "200");
+    assert_eq!(value(daemon, "c1", "pids", "pids.max").as_deref(), Some("200"));
+}
+
+#[test]
+fn what_changes_during_a_start_holds_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = slow_modprobe(folder.path());
+    let daemon = Daemon::start_with(&[("PATH", &path)]).with_pool_and_image();
+    daemon.create("c1", &json!({"config": {"linux.kernel_modules": "nosuchmodule"}}));
+    let daemon = &daemon;
+    std::thread::scope(|scope| {
+        scope.spawn(move || daemon.state("c1", "start", ""));
+        wait_for("the start", 20, || folder.path().join("asked").exists().then_some(()));
+        let device = json!({"null": {"type": "unix-char", "source": "/dev/null", "path": "/dev/mine"}});
+        let config = json!({"limits.processes": "150", "limits.cpu": "1"});
+        daemon.ok("PATCH", "/1.0/instances/c1", &json!({"config": config, "devices": device}));
+        daemon.ok("PATCH", "/1.0/instances/c1", &json!({"config": {"limits.processes": "151"}}));
+        std::fs::write(folder.path().join("go"), "").unwrap();
+    });
+    assert_eq!(value(daemon, "c1", "pids", "pids.max").as_deref(), Some("151"));
+    assert_eq!(value(daemon, "c1", "cpuset", "cpuset.cpus").as_deref(), Some("0"));
+    assert!(inside(daemon, "c1", "test -c /dev/mine").0);
 }

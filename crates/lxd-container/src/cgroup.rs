@@ -24,7 +24,8 @@ impl Hierarchies {
         Ok(Self::parse(&std::fs::read_to_string("/proc/self/mountinfo")?))
     }
 
-    fn parse(mountinfo: &str) -> Self {
+    /// What a text like `/proc/self/mountinfo` says.
+    pub fn parse(mountinfo: &str) -> Self {
         let mut found = Self::default();
         for line in mountinfo.lines() {
             let Some((mount, fs)) = line.split_once(" - ") else { continue };
@@ -63,7 +64,8 @@ impl Hierarchies {
         self.resolve(&text, &running.container().name)
     }
 
-    fn resolve(&self, proc_cgroup: &str, name: &str) -> Cgroups {
+    /// The cgroups of the container of that name, from what `/proc/PID/cgroup` of its init says.
+    pub fn resolve(&self, proc_cgroup: &str, name: &str) -> Cgroups {
         let mut cgroups = Cgroups::default();
         for line in proc_cgroup.lines() {
             let mut parts = line.splitn(3, ':').skip(1);

@@ -3,14 +3,22 @@
 use lxd_container::Running;
 use lxd_instance::keys::LINUX_KERNEL_MODULES;
 use lxd_storage::VolumeRef;
+use lxd_task::lane::Lane;
 use lxd_types::{Config, ConfigExt, Result};
+use tokio::sync::OwnedMutexGuard;
 
-use super::Model;
 use super::limits::{self, HostSize, Limit};
-use super::{cpus, rules};
+use super::runtime::RuntimeEntry;
+use super::{InstanceKey, Model, cpus, load, rules};
 use crate::SharedCore;
 
-/// Applies the difference of two recorded states to a running instance.
+/// Waits for the turn of who records another state of an instance and lets it follow: one after the other, so that what is
+/// applied last is what was recorded last. Several turns are waited for in the order of their keys.
+pub(crate) async fn turn(core: &SharedCore, key: &InstanceKey) -> OwnedMutexGuard<()> {
+    core.turns.wait(&format!("change of {key}")).await
+}
+
+/// Applies the difference of two recorded states, the second being the latest, to an instance; who calls has its [`turn`].
 ///
 /// # Errors
 /// A value cannot be applied.
@@ -19,6 +27,38 @@ pub async fn changed(core: &SharedCore, old: &Model, new: &Model) -> Result<()> 
     let Some(entry) = core.runtime.get(&new.key) else {
         return super::nics::changed(core, old, new).await;
     };
+    match entry.take_taken() {
+        Some(taken) => {
+            // Its start took an older state and has not looked again yet.
+            entry.set_taken(new.clone());
+            follow(core, &entry, &since(taken, new), new).await
+        }
+        None => follow(core, &entry, old, new).await,
+    }
+}
+
+/// Applies what was recorded while an instance started. What cannot be applied is logged: who recorded it was told that it
+/// holds.
+pub(super) async fn catch_up(core: &SharedCore, key: &InstanceKey, entry: &RuntimeEntry) {
+    let _turn = turn(core, key).await;
+    let Some(taken) = entry.take_taken() else { return };
+    let wanted = key.clone();
+    let followed = async {
+        let latest = core.db.read(move |tx| load(tx, &wanted)).await?;
+        follow(core, entry, &since(taken, &latest), &latest).await
+    };
+    if let Err(error) = followed.await {
+        tracing::error!(instance = %key, error = error.chain(), "A change made during the start cannot be applied");
+    }
+}
+
+/// A state of before, with what is known by now of its devices.
+fn since(taken: Model, latest: &Model) -> Model {
+    Model { row: latest.row.clone(), ..taken }
+}
+
+/// Lets a running instance follow.
+async fn follow(core: &SharedCore, entry: &RuntimeEntry, old: &Model, new: &Model) -> Result<()> {
     core.guests.tell(old, new);
     super::guest::follow(core, &entry.running, old, new).await?;
     super::hotplug::changed(core, &entry.running, old, new).await?;
@@ -28,7 +68,7 @@ pub async fn changed(core: &SharedCore, old: &Model, new: &Model) -> Result<()> 
     let containers = core.containers()?;
     let changes = limit_changes(&old.config, &new.config, &HostSize::of_this_host(containers))?;
     changes.iter().try_for_each(|limit| limit.require(containers))?;
-    limits::write(containers, &containers.cgroups(&entry.running), &changes)?;
+    limits::write(&entry.lane, containers.cgroups(&entry.running), changes).await?;
     let wanted = cpus::wanted(&new.config)?;
     if wanted == entry.processors().wanted {
         return Ok(());
@@ -39,14 +79,14 @@ pub async fn changed(core: &SharedCore, old: &Model, new: &Model) -> Result<()> 
 }
 
 /// Writes what liblxc leaves alone when it starts a container: where controllers of both versions are in use, those of version 2.
-pub(super) fn at_start(core: &SharedCore, model: &Model, running: &Running) -> Result<()> {
+pub(super) async fn at_start(core: &SharedCore, model: &Model, running: &Running) -> Result<()> {
     let containers = core.containers()?;
     let mut all = limits::limits(&model.config, &HostSize::of_this_host(containers))?;
     all.retain(|limit| limit.is_beside(containers));
     if all.is_empty() {
         return Ok(());
     }
-    limits::write(containers, &containers.cgroups(running), &all)
+    limits::write(&Lane::new(&running.container().name), containers.cgroups(running), all).await
 }
 
 /// Gives the root volume another size.

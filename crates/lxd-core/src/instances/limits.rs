@@ -1,6 +1,7 @@
 //! `limits.*` as cgroup files. Pure, but for the facts of the host. CPUs are dealt out elsewhere ([`super::cpus`]).
 
 use std::path::Path;
+use std::time::Duration;
 
 use lxd_container::{CgroupItem, CgroupVersion, Cgroups, Containers};
 use lxd_instance::keys::{
@@ -8,6 +9,7 @@ use lxd_instance::keys::{
     LIMITS_HUGEPAGES_1MB, LIMITS_HUGEPAGES_2MB, LIMITS_HUGEPAGES_64KB, LIMITS_MEMORY, LIMITS_MEMORY_ENFORCE,
     LIMITS_MEMORY_SWAP, LIMITS_MEMORY_SWAP_PRIORITY, LIMITS_PROCESSES,
 };
+use lxd_task::lane::Lane;
 use lxd_types::error::Context;
 use lxd_types::{Config, ConfigExt, CpuAllowance, Error, Result};
 
@@ -127,9 +129,10 @@ impl Limit {
     }
 
     /// Writes it for a running container.
-    fn write(&self, containers: &Containers, cgroups: &Cgroups) -> Result<()> {
-        let is_v1 = containers.hierarchy(self.v1_controller()).is_some();
-        let Some(setting) = (if is_v1 { &self.v1 } else { &self.v2 }) else { return Ok(()) };
+    fn write(&self, cgroups: &Cgroups) -> Result<()> {
+        let Some(setting) = (if cgroups.is_v1(self.v1_controller()) { &self.v1 } else { &self.v2 }) else {
+            return Ok(());
+        };
         cgroups
             .write(self.v1_controller(), setting.file, setting.file, &setting.value)
             .context(format!("Failed to apply {}", self.key))
@@ -140,15 +143,27 @@ impl Limit {
     }
 }
 
+/// How long the kernel may take over a limit: it may have to take memory back first.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
 /// Writes limits of a running container. Some may only be raised before, or lowered after another: what fails is tried again at
 /// the end.
 ///
 /// # Errors
-/// The kernel refuses one.
-pub fn write(containers: &Containers, cgroups: &Cgroups, limits: &[Limit]) -> Result<()> {
-    let failed: Vec<&Limit> =
-        limits.iter().filter(|limit| limit.write(containers, cgroups).is_err()).collect();
-    failed.iter().try_for_each(|limit| limit.write(containers, cgroups))
+/// The kernel refuses one, or does not answer in time.
+pub async fn write(lane: &Lane, cgroups: Cgroups, limits: Vec<Limit>) -> Result<()> {
+    write_within(DEADLINE, lane, cgroups, limits).await
+}
+
+async fn write_within(deadline: Duration, lane: &Lane, cgroups: Cgroups, limits: Vec<Limit>) -> Result<()> {
+    if limits.is_empty() {
+        return Ok(());
+    }
+    let write = move || {
+        let failed: Vec<&Limit> = limits.iter().filter(|limit| limit.write(&cgroups).is_err()).collect();
+        failed.iter().try_for_each(|limit| limit.write(&cgroups))
+    };
+    lane.run(deadline, write).await?
 }
 
 /// The limits that hold for an instance; a key that is not set gives none.
@@ -223,18 +238,19 @@ fn swapping(config: &Config, found: &mut Vec<Limit>) -> Result<()> {
     Ok(())
 }
 
-/// Shares are of 1024; the priority takes up to ten of them away.
+/// Shares are of 1024 in version 1, weights of 100 in version 2; the priority takes up to ten of them away. The same number of
+/// the smaller whole is more, so that each priority has a weight of its own.
 fn processor(config: &Config, found: &mut Vec<Limit>) -> Result<()> {
     let (allowance, priority) = (given(config, &LIMITS_CPU_ALLOWANCE)?, given(config, &LIMITS_CPU_PRIORITY)?);
-    let mut shares = 1024;
-    if let Some(CpuAllowance::Percent(percent)) = allowance {
-        shares = 1024 * u64::from(percent) / 100;
-    }
-    shares = shares.saturating_sub(10 - u64::from(priority.unwrap_or(10).min(10))).max(2);
-    let percent = matches!(allowance, Some(CpuAllowance::Percent(_)));
-    if percent || priority.is_some() {
-        let key = if percent { LIMITS_CPU_ALLOWANCE.name() } else { LIMITS_CPU_PRIORITY.name() };
-        let weight = (shares * 100).div_ceil(1024).clamp(1, 10_000).to_string();
+    let percent = match allowance {
+        Some(CpuAllowance::Percent(percent)) => Some(u64::from(percent)),
+        _ => None,
+    };
+    if percent.is_some() || priority.is_some() {
+        let key = if percent.is_some() { LIMITS_CPU_ALLOWANCE.name() } else { LIMITS_CPU_PRIORITY.name() };
+        let (part, less) = (percent.unwrap_or(100), 10 - u64::from(priority.unwrap_or(10).min(10)));
+        let shares = (1024 * part / 100).saturating_sub(less).max(2);
+        let weight = (part * (100 - less)).div_ceil(100).clamp(1, 10_000).to_string();
         let (v1, v2) = (("cpu.shares", shares.to_string(), "1024"), ("cpu.weight", weight, "100"));
         found.push(limit(key, "cpu", Some(v1), Some(v2)));
     }
@@ -269,6 +285,8 @@ fn pages(config: &Config, host: &HostSize, found: &mut Vec<Limit>) -> Result<()>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lxd_container::cgroup::Hierarchies;
+    use lxd_types::Kind;
 
     fn texts(pairs: &[(&str, &str)], host: &HostSize) -> (Vec<String>, Vec<String>) {
         let config: Config =
@@ -325,9 +343,9 @@ mod tests {
             (
                 &[("limits.cpu.allowance", "50%"), ("limits.cpu.priority", "3")][..],
                 "cpu.shares=505",
-                "cpu.weight=50",
+                "cpu.weight=47",
             ),
-            (&[("limits.cpu.priority", "0")][..], "cpu.shares=1014", "cpu.weight=100"),
+            (&[("limits.cpu.priority", "0")][..], "cpu.shares=1014", "cpu.weight=90"),
             (&[("limits.cpu.allowance", "0%")][..], "cpu.shares=2", "cpu.weight=1"),
             (
                 &[("limits.cpu.allowance", "25ms/100ms")][..],
@@ -338,6 +356,32 @@ mod tests {
             let found = texts(pairs, &host());
             assert_eq!((found.0.join(" "), found.1.join(" ")), (v1.to_owned(), v2.to_owned()));
         }
+    }
+
+    #[test]
+    fn each_priority_has_a_weight_of_its_own() {
+        let weight = |priority: u8| {
+            let found = texts(&[("limits.cpu.priority", &priority.to_string())], &host()).1;
+            found[0].strip_prefix("cpu.weight=").unwrap().parse::<u64>().unwrap()
+        };
+        let weights: Vec<u64> = (0..=10).map(weight).collect();
+        assert!(weights.is_sorted_by(|a, b| a < b) && weights[10] == 100, "{weights:?}");
+    }
+
+    #[tokio::test]
+    async fn a_kernel_that_takes_its_time_holds_nobody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        // Who opens it waits until somebody reads.
+        let slow = folder.path().join("pids.max");
+        rustix::fs::mknodat(rustix::fs::CWD, &slow, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let mounts = format!("31 29 0:28 / {} rw - cgroup2 cgroup2 rw\n", folder.path().display());
+        let cgroups = Hierarchies::parse(&mounts).resolve("0::/\n", "c1");
+        let config: Config = [("limits.processes".to_owned(), "10".to_owned())].into();
+        let limits = limits(&config, &host()).unwrap();
+        let lane = Lane::new("c1");
+        let late = write_within(Duration::from_millis(50), &lane, cgroups, limits).await;
+        assert_eq!(late.unwrap_err().kind(), Kind::Unavailable);
+        assert_eq!(std::fs::read_to_string(slow).unwrap(), "10");
     }
 
     #[test]

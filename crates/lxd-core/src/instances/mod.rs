@@ -53,7 +53,7 @@ pub mod upload;
 mod view;
 mod volatile;
 
-pub(crate) use apply::changed;
+pub(crate) use apply::{changed, turn};
 pub use copy::CopyOf;
 pub(crate) use copy::{architecture_of, hold as hold_origin, origin_of, thaw};
 pub use create::{CreateInstance, create, plan_create};

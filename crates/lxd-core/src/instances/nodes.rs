@@ -8,7 +8,7 @@ use lxd_device::nodes::NodesDevice;
 use lxd_host::DeviceEvents;
 use lxd_types::{ConfigExt, Result};
 
-use super::{Model, hotplug, models};
+use super::{Model, apply, hotplug, load, models};
 use crate::SharedCore;
 
 /// Tells the watcher of an instance that has such devices.
@@ -64,7 +64,16 @@ async fn renew_all(core: &SharedCore) -> Result<BTreeSet<PathBuf>> {
             directories.extend(Path::new(source).parent().map(Path::to_owned));
             names.push(name.clone());
         }
-        if let Err(error) = hotplug::renew(core, &entry.running, &model, &names).await {
+        if names.is_empty() {
+            continue;
+        }
+        let _turn = apply::turn(core, &model.key).await;
+        let wanted = model.key.clone();
+        let renewed = async {
+            let latest = core.db.read(move |tx| load(tx, &wanted)).await?;
+            hotplug::renew(core, &entry.running, &latest, &names).await
+        };
+        if let Err(error) = renewed.await {
             tracing::warn!(instance = %model.key, error = error.chain(), "A device node could not be plugged");
         }
     }

@@ -51,7 +51,11 @@ async fn find_processors(core: &SharedCore) -> Result<()> {
     for model in core.db.read(|tx| models(tx, instances::Filter::default())).await? {
         let Some(entry) = core.runtime.get(&model.key) else { continue };
         match cpus::wanted(&model.config) {
-            Ok(wanted) => entry.set_wanted(wanted),
+            Ok(Some(wanted)) => {
+                entry.set_given(cpus::present(core.containers()?, &entry));
+                entry.set_wanted(Some(wanted));
+            }
+            Ok(None) => {}
             Err(error) => {
                 tracing::error!(instance = %model.key, error = error.chain(), "The stored limits cannot be read")
             }

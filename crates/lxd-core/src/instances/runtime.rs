@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use lxd_api::StatusCode;
 use lxd_container::Running;
+use lxd_task::lane::Lane;
 use lxd_types::{CpuLimit, CpuSet};
 use tokio::sync::watch;
 
-use super::InstanceKey;
-use super::cpus::Processors;
+use super::cpus::{Placed, Processors};
+use super::{InstanceKey, Model};
 
 /// A running instance. Cheap to clone.
 #[derive(Clone)]
@@ -23,6 +24,10 @@ pub struct RuntimeEntry {
     reboot: Arc<AtomicBool>,
     /// Its processors. Held for a look or a change, never across an await.
     processors: Arc<Mutex<Processors>>,
+    /// What the start took, until what was recorded meanwhile is applied. Held as `processors` is.
+    taken: Arc<Mutex<Option<Model>>>,
+    /// Where its control groups are written: the kernel may take its time over that.
+    pub lane: Lane,
     /// A stop holds the gate of the instance: who cleans up acts on its behalf.
     stopping: Arc<AtomicBool>,
     /// Becomes true when everything of the run was cleaned up.
@@ -33,6 +38,8 @@ impl RuntimeEntry {
     /// A container that runs.
     pub fn new(running: Running, status: StatusCode) -> Self {
         Self {
+            lane: Lane::new(&running.container().name),
+            taken: Arc::default(),
             running,
             status,
             reboot: Arc::default(),
@@ -55,6 +62,16 @@ impl RuntimeEntry {
     /// Notes what it was given.
     pub fn set_given(&self, given: Option<CpuSet>) {
         self.processors.lock().expect("no panic happens while the lock is held").given = given;
+    }
+
+    /// Notes the state that was applied last while the start is not over.
+    pub fn set_taken(&self, model: Model) {
+        *self.taken.lock().expect("no panic happens while the lock is held") = Some(model);
+    }
+
+    /// Takes out what [`RuntimeEntry::set_taken`] noted.
+    pub fn take_taken(&self) -> Option<Model> {
+        self.taken.lock().expect("no panic happens while the lock is held").take()
     }
 
     /// Notes that the container asked to be started again.
@@ -94,8 +111,8 @@ impl RuntimeEntry {
 pub struct Runtime {
     /// Held for a look-up or an insertion, never across an await.
     running: Mutex<HashMap<InstanceKey, RuntimeEntry>>,
-    /// Held while processors are dealt out.
-    pub dealing: tokio::sync::Mutex<()>,
+    /// Processors of instances that are about to start. Held while processors are dealt out.
+    pub placed: tokio::sync::Mutex<Placed>,
 }
 
 impl Runtime {

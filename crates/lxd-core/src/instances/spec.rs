@@ -13,7 +13,7 @@ use lxd_types::{Architecture, Config, ConfigExt, Flag, IdMap, Result};
 use super::Model;
 use super::devices::AllStarted;
 use super::limits::{HostSize, limits};
-use super::{cpus, nvidia};
+use super::nvidia;
 use crate::SharedCore;
 
 /// The container of an instance whose devices were started and whose root volume is mounted.
@@ -38,12 +38,6 @@ pub fn container_spec(
         // liblxc refuses entries of a hierarchy that is not there.
         let is_beside = limit.is_beside(containers);
         cgroup.extend(limit.items().filter(|item| !is_beside || item.version == CgroupVersion::V2));
-    }
-    if let Some(wanted) = cpus::wanted(config)? {
-        cpus::require(containers, &wanted)?;
-        let value = cpus::place(core, &model.key, &wanted).to_string();
-        let item = |version| CgroupItem { version, file: "cpuset.cpus".to_owned(), value: value.clone() };
-        cgroup.extend([CgroupVersion::V1, CgroupVersion::V2].map(item));
     }
     let nvidia = nvidia::runtime(config)?;
     if idmap.is_empty() {

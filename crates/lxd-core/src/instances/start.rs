@@ -39,18 +39,25 @@ pub(super) async fn start_quietly(core: &SharedCore, key: &InstanceKey) -> Resul
     }
     let wanted = key.clone();
     let model = core.db.read(move |tx| load(tx, &wanted)).await?;
-    let wanted = cpus::wanted(&model.config)?;
     let running = core
         .undoable(async |undo: &mut Log| {
             undo.push(Undo::StartInstance { project: key.project.clone(), name: key.name.clone() }).await?;
             bring_up(core, &model).await
         })
-        .await?;
+        .await;
+    let running = match running {
+        Ok(running) => running,
+        Err(error) => {
+            core.runtime.placed.lock().await.remove(key);
+            return Err(error);
+        }
+    };
     let entry = RuntimeEntry::new(running, StatusCode::RUNNING);
-    entry.set_wanted(wanted);
-    core.runtime.insert(key, entry.clone());
     super::nodes::nudge(core, &model);
-    ended::watch(core, key, entry);
+    entry.set_taken(model);
+    cpus::settle(core, key, &entry).await;
+    ended::watch(core, key, entry.clone());
+    super::apply::catch_up(core, key, &entry).await;
     cpus::balance(core, None).await
 }
 
@@ -75,7 +82,7 @@ async fn bring_up(core: &SharedCore, model: &Model) -> Result<Running> {
     };
     let recorded = async {
         core.faults.point("container started")?;
-        super::apply::at_start(core, model, &running)?;
+        super::apply::at_start(core, model, &running).await?;
         let inside = Attach { init: running.init_fd(), volatile: &devices.volatile };
         devices::attach_all(core, model, &idmap, inside).await?;
         record(core, model, &idmap, &devices).await?;
@@ -116,7 +123,9 @@ async fn run_container(
 ) -> Result<Running> {
     let idmapped = prepare_root(core, root, idmap).await?;
     super::templates::apply_at_start(root, model).await?;
+    let processors = cpus::place(core, model).await?;
     let mut spec = spec::container_spec(core, model, idmap, root, idmapped, devices)?;
+    spec.cgroup.extend(processors);
     add_seccomp(core, model, &mut spec).await?;
     core.faults.point("container prepared")?;
     core.containers()?.start(&spec).await

@@ -31,6 +31,7 @@ pub async fn update(
     merge: Box<Merge>,
 ) -> Result<()> {
     let key = InstanceKey::new(permit.project(), name);
+    let _turn = super::apply::turn(core, &key).await;
     let (registry, ids) = (core.device_registry(), core.host_ids.clone());
     let (wanted, merge): (_, Arc<Merge>) = (key.clone(), merge.into());
     let planned = {

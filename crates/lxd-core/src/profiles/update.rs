@@ -1,7 +1,8 @@
 //! `PUT` and `PATCH /1.0/profiles/{name}`: one transaction, however many instances have the profile; then those that
 //! run follow.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 use lxd_api::profile::ProfilePut;
 use lxd_auth::Permit;
@@ -9,10 +10,11 @@ use lxd_db::{Tx, instances, profiles};
 use lxd_device::Registry;
 use lxd_types::names::ProjectName;
 use lxd_types::{ConfigExt, Error, Kind, Result};
+use tokio::sync::OwnedMutexGuard;
 
 use super::{owner, put_view, rules, stored_project, url};
 use crate::SharedCore;
-use crate::instances::{HostIds, InstanceKey, Model, idmap, load, models};
+use crate::instances::{HostIds, InstanceKey, Model, idmap, load, models, turn};
 use crate::lifecycle::Lifecycle;
 use crate::projects::{Change, allowed};
 
@@ -26,12 +28,42 @@ pub type Merge = dyn Fn(ProfilePut) -> Result<ProfilePut> + Send + Sync;
 /// There is no such profile, `merge` refuses, or a rule is broken: nothing is changed then. Also when the change is
 /// saved and running instances could not follow; the text says which.
 pub async fn update(core: &SharedCore, permit: &Permit, name: &str, merge: Box<Merge>) -> Result<()> {
-    let (project, wanted) = (permit.project().clone(), name.to_owned());
-    let host = Host { registry: core.device_registry(), ids: core.host_ids.clone() };
-    let change = core.db.write(move |tx| record(tx, &host, &project, &wanted, &*merge)).await?;
-    let event = Lifecycle::new("profile-updated", url("default", name));
-    core.tell(permit.caller(), event.in_project(&stored_project(&change.owner)?));
-    follow(core, &change.users).await
+    let merge: Arc<Merge> = merge.into();
+    loop {
+        let turns = Turns::wait(core, permit, name).await?;
+        let (project, wanted, merge) = (permit.project().clone(), name.to_owned(), merge.clone());
+        let (held, host) =
+            (turns.keys.clone(), Host { registry: core.device_registry(), ids: core.host_ids.clone() });
+        let recorded = core.db.write(move |tx| record(tx, &host, &project, &wanted, &held, &*merge)).await?;
+        let Some(change) = recorded else { continue };
+        let event = Lifecycle::new("profile-updated", url("default", name));
+        core.tell(permit.caller(), event.in_project(&stored_project(&change.owner)?));
+        return follow(core, &change.users).await;
+    }
+}
+
+/// The turns of the instances that have a profile.
+struct Turns {
+    keys: BTreeSet<InstanceKey>,
+    _turns: Vec<OwnedMutexGuard<()>>,
+}
+
+impl Turns {
+    async fn wait(core: &SharedCore, permit: &Permit, name: &str) -> Result<Self> {
+        let (project, wanted) = (permit.project().clone(), name.to_owned());
+        let keys = core.db.read(move |tx| users(tx, find(tx, &project, &wanted)?.id)).await?;
+        let keys: BTreeSet<InstanceKey> = keys.into_iter().collect();
+        let mut turns = Vec::new();
+        for key in &keys {
+            turns.push(turn(core, key).await);
+        }
+        Ok(Self { keys, _turns: turns })
+    }
+}
+
+fn find(tx: &Tx<'_>, project: &ProjectName, name: &str) -> Result<profiles::Profile> {
+    profiles::get(tx, owner(tx, project)?, name)
+        .map_err(|error| error.context(format!("Failed to retrieve profile {name:?}")))
 }
 
 /// What the transaction has to know of this host.
@@ -48,9 +80,20 @@ struct Recorded {
     users: Vec<(Model, Model)>,
 }
 
-fn record(tx: &Tx<'_>, host: &Host, project: &ProjectName, name: &str, merge: &Merge) -> Result<Recorded> {
-    let old = profiles::get(tx, owner(tx, project)?, name)
-        .map_err(|error| error.context(format!("Failed to retrieve profile {name:?}")))?;
+/// Records the change, but when an instance took the profile whose turn is not `held`.
+fn record(
+    tx: &Tx<'_>,
+    host: &Host,
+    project: &ProjectName,
+    name: &str,
+    held: &BTreeSet<InstanceKey>,
+    merge: &Merge,
+) -> Result<Option<Recorded>> {
+    let old = find(tx, project, name)?;
+    let keys = users(tx, old.id)?;
+    if !keys.iter().all(|key| held.contains(key)) {
+        return Ok(None);
+    }
     let put = merge(put_view(&old))?;
     let fields = rules::clean(put.config, put.devices);
     rules::check(tx, &host.registry, project, &fields)
@@ -59,7 +102,6 @@ fn record(tx: &Tx<'_>, host: &Host, project: &ProjectName, name: &str, merge: &M
             Kind::BadRequest => error.with_kind(Kind::Internal),
             _ => error,
         })?;
-    let keys = users(tx, old.id)?;
     let before = load_all(tx, &keys)?;
     profiles::update(tx, old.id, &put.description, &fields.config, &fields.devices)?;
     let mut users = Vec::new();
@@ -75,7 +117,7 @@ fn record(tx: &Tx<'_>, host: &Host, project: &ProjectName, name: &str, merge: &M
     for project in concerned {
         allowed(tx, project, Change::Profile(name, &keys))?;
     }
-    Ok(Recorded { owner: old.project, users })
+    Ok(Some(Recorded { owner: old.project, users }))
 }
 
 /// Gives an instance another id map for its next start, when the keys that say which changed.
