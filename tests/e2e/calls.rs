@@ -70,8 +70,10 @@ fn the_eight_nodes_are_made_and_no_other() {
         ("wrong", "errno 14"),
         ("endless", "errno 14"),
         // With the caller's rights, root, umask and directories.
-        ("-u 1000 mknod /root/x c 1 3 666", "errno 13"),
-        ("-u 1000 mknod /tmp/user c 1 3 600", "ok 0"),
+        // Who has no CAP_MKNOD may make nothing but marks of overlay file systems.
+        ("-u 1000 mknod /tmp/x c 1 3 666", "errno 1"),
+        ("-u 1000 mknod /root/x c 0 0 666", "errno 13"),
+        ("-u 1000 mknod /tmp/user c 0 0 600", "ok 0"),
         ("-r /root mknod /root-is-here c 1 3 600", "ok 0"),
         ("-m 077 mknod umask c 1 3 666", "ok 0"),
         ("mknodat /root at c 1 3 600", "ok 0"),
@@ -112,7 +114,9 @@ fn overlay_marks_are_set_and_no_other() {
     ] {
         assert_eq!(inside(&daemon, &format!("./calls setxattr {arguments}")), answer, "{arguments}");
     }
-    assert_eq!(inside(&daemon, "./calls -u 1000 setxattr /root trusted.overlay.opaque y"), "errno 13");
+    // Who has no CAP_SYS_ADMIN may not, of its own directories neither.
+    let own = "mkdir -m 777 /tmp/own; chown 1000 /tmp/own; ./calls -u 1000 setxattr /tmp/own trusted.overlay.opaque y";
+    assert_eq!(inside(&daemon, own), "errno 1");
     let path = daemon.lxd_dir().join("storage-pools/default/containers/c1/rootfs/root");
     let mut value = [0_u8; 8];
     let length = rustix::fs::getxattr(&path, "trusted.overlay.opaque", &mut value[..]).unwrap();
@@ -123,8 +127,8 @@ fn overlay_marks_are_set_and_no_other() {
 struct Loop(String);
 
 impl Loop {
-    fn new(daemon: &Daemon) -> Self {
-        let image = daemon.scratch().join("ext4.img");
+    fn new(daemon: &Daemon, name: &str) -> Self {
+        let image = daemon.scratch().join(name);
         std::fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
         assert!(Command::new("mkfs.ext4").arg("-qF").arg(&image).status().unwrap().success());
         let output = Command::new("losetup").args(["-f", "--show"]).arg(&image).output().unwrap();
@@ -141,7 +145,8 @@ impl Drop for Loop {
 #[test]
 fn allowed_file_systems_are_mounted() {
     let daemon = daemon(&[("mount", "true"), ("mount.allowed", "hugetlbfs")], &json!({}));
-    let device = Loop::new(&daemon);
+    let device = Loop::new(&daemon, "device.img");
+    let foreign = Loop::new(&daemon, "foreign.img");
     let devices = json!({"blk": {"type": "unix-block", "source": device.0, "path": "/dev/blk"}});
     daemon.ok("PATCH", "/1.0/instances/c1", &json!({"devices": devices}));
     inside(&daemon, "mkdir -p /mnt/a; ln -s a /mnt/link");
@@ -160,6 +165,10 @@ fn allowed_file_systems_are_mounted() {
     let key = "security.syscalls.intercept.mount.allowed";
     daemon.ok("PATCH", "/1.0/instances/c1", &json!({"config": {key: "ext4"}}));
     assert_eq!(mount("/dev/blk /mnt/a ext4 0 errors=panic"), "errno 1");
+    // The device is opened as the flags say, and mounted as it was opened.
+    assert_eq!(mount("/dev/blk /mnt/a ext4 1 rw"), "errno 1");
+    assert_eq!(mount("/dev/blk /mnt/a ext4 1 ''"), "ok 0");
+    assert_eq!(inside(&daemon, "grep -c '/mnt/a ext4 ro,' /proc/mounts; touch /mnt/a/x; umount /mnt/a"), "1");
     assert_eq!(mount("/dev/none /mnt/a ext4 0 ''"), "errno 2");
     assert_eq!(mount("/dev/null /mnt/a ext4 0 ''"), "errno 15");
     assert_eq!(inside(&daemon, "./calls -u 1000 mount /dev/blk /mnt/a ext4 0 ''"), "errno 1");
@@ -174,6 +183,14 @@ fn allowed_file_systems_are_mounted() {
     daemon.ok("PATCH", "/1.0/instances/c1", &json!({"config": {key: "true"}}));
     assert_eq!(mount("/dev/blk /mnt/a ext4 0 ''"), "ok 0");
     assert_eq!(inside(&daemon, "touch /mnt/a/f && stat -c %u /mnt/a /mnt/a/f; umount /mnt/a"), "0 0");
+    // A node that is no device of the instance is not mounted, though it be on its own disk.
+    let node = daemon.lxd_dir().join("storage-pools/default/containers/c1/rootfs/root/own");
+    let number = std::os::unix::fs::MetadataExt::rdev(&std::fs::metadata(&foreign.0).unwrap());
+    let (kind, mode) = (rustix::fs::FileType::BlockDevice, 0o666.into());
+    rustix::fs::mknodat(rustix::fs::CWD, &node, kind, mode, number).unwrap();
+    assert_eq!(mount("/root/own /mnt/a ext4 0 ''"), "errno 1");
+    assert_eq!(mount("/dev/blk /mnt/a ext4 0 ''"), "ok 0");
+    inside(&daemon, "umount /mnt/a");
     assert!(
         daemon.call("PUT", "/1.0/instances/c1/state", &json!({"action": "stop", "force": true})).status < 300
     );

@@ -7,6 +7,7 @@
 
 mod bpf;
 mod caller;
+mod known;
 mod mknod;
 mod mount;
 mod options;

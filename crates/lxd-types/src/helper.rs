@@ -438,6 +438,8 @@ pub struct MountRules {
     pub fuse: BTreeMap<String, String>,
     /// Whether the owners of what is mounted are those of the inside.
     pub shift: bool,
+    /// Block devices that the instance was given, by their numbers as `stat` tells them.
+    pub devices: Vec<u64>,
 }
 
 /// What the caller of an intercepted system call gets.

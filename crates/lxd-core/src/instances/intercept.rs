@@ -3,12 +3,14 @@
 //! The monitor of each instance keeps one connection and sends one call at a time, so there is one task per connection. It
 //! does nothing that may block: what concerns the caller's memory and files is done by a helper, which has a deadline.
 
+use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lxd_container::notify::{self, MESSAGE_MAX, Notice, Plan};
 use lxd_container::seccomp::Intercept;
+use lxd_device::nodes::NodesDevice;
 use lxd_host::seqpacket::{Connection, Listener};
 use lxd_instance::keys::{
     SECURITY_SYSCALLS_INTERCEPT_BPF, SECURITY_SYSCALLS_INTERCEPT_BPF_DEVICES,
@@ -22,15 +24,16 @@ use lxd_types::helper::{Intercepted, InterceptedCall, MountRules, SyscallAnswer}
 use lxd_types::{Config, Error, IdMap, Result};
 use rustix::io::Errno;
 use tokio::sync::Semaphore;
+use tokio::time::error::Elapsed;
 use tokio_util::sync::CancellationToken;
 
 use super::{InstanceKey, load};
 use crate::SharedCore;
 
-/// Calls that are worked on at the same time, of all instances.
+/// Calls that are worked on at the same time, of all instances of a project: an instance has one at most.
 const HELPERS: usize = 16;
 
-/// How long a call may take, all in all. The monitor of the instance answers nobody meanwhile.
+/// How long a call may take from the moment that it is its turn. The monitor of the instance answers nobody meanwhile.
 const DEADLINE: Duration = Duration::from_secs(8);
 
 /// How long to wait after a connection could not be accepted.
@@ -58,7 +61,7 @@ pub fn bind(core: &SharedCore) -> Result<Listener> {
 
 /// Answers until `stop`.
 pub async fn serve(core: SharedCore, listener: Listener, stop: CancellationToken) {
-    let helpers = Arc::new(Semaphore::new(HELPERS));
+    let slots = Slots::default();
     loop {
         let connection = tokio::select! {
             connection = listener.accept() => connection,
@@ -66,11 +69,11 @@ pub async fn serve(core: SharedCore, listener: Listener, stop: CancellationToken
         };
         match connection {
             Ok(connection) => {
-                let (core, helpers, stop) = (core.clone(), helpers.clone(), stop.clone());
+                let (core, slots, stop) = (core.clone(), slots.clone(), stop.clone());
                 tokio::spawn(async move {
                     tokio::select! {
                         () = stop.cancelled() => {}
-                        () = monitor(&core, &helpers, connection) => {}
+                        () = monitor(&core, &slots, connection) => {}
                     }
                 });
             }
@@ -82,8 +85,32 @@ pub async fn serve(core: SharedCore, listener: Listener, stop: CancellationToken
     }
 }
 
+/// Who may run a helper now: slots by project, so that the calls of one tenant do not wait for those of another.
+#[derive(Clone, Default)]
+struct Slots(Arc<Mutex<HashMap<String, Arc<Semaphore>>>>);
+
+impl Slots {
+    /// Waits for a slot of the project that a cookie names, as long as it takes; then `work` has the deadline for itself.
+    async fn within<T>(
+        &self,
+        cookie: &str,
+        deadline: Duration,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Elapsed> {
+        let project = cookie.split_once('/').map_or("", |(project, _)| project);
+        let slots = {
+            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            all.retain(|_, slots| Arc::strong_count(slots) > 1);
+            all.entry(project.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(HELPERS))).clone()
+        };
+        // Never closed.
+        let _slot = slots.acquire().await;
+        tokio::time::timeout(deadline, work).await
+    }
+}
+
 /// The calls of one container, until its monitor ends.
-async fn monitor(core: &SharedCore, helpers: &Semaphore, connection: Connection) {
+async fn monitor(core: &SharedCore, slots: &Slots, connection: Connection) {
     let mut buffer = [0; MESSAGE_MAX];
     loop {
         let (bytes, fds) = match connection.receive(&mut buffer).await {
@@ -94,7 +121,8 @@ async fn monitor(core: &SharedCore, helpers: &Semaphore, connection: Connection)
         let Some(notice) = Notice::parse(&buffer[..bytes]) else {
             return tracing::warn!(bytes, "A monitor sent what is no system call");
         };
-        let answer = match tokio::time::timeout(DEADLINE, answer(core, helpers, &notice, &fds)).await {
+        let work = answer(core, &notice, &fds);
+        let answer = match slots.within(&notice.cookie, DEADLINE, work).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
                 tracing::warn!(
@@ -115,16 +143,14 @@ async fn monitor(core: &SharedCore, helpers: &Semaphore, connection: Connection)
     }
 }
 
-async fn answer(core: &SharedCore, helpers: &Semaphore, notice: &Notice, fds: &[OwnedFd]) -> Result<Answer> {
+async fn answer(core: &SharedCore, notice: &Notice, fds: &[OwnedFd]) -> Result<Answer> {
     let call = match notify::plan(&notice.call) {
         Plan::Answer(answer) => return Ok(answer),
         Plan::Do(call) => call,
-        Plan::Mount(call) => with_rules(call, mount_rules(&config(core, &notice.cookie).await?)?),
+        Plan::Mount(call) => with_rules(call, present_rules(core, &notice.cookie).await?),
     };
     let job = Intercepted { id: notice.call.id, call };
     let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
-    // Never closed.
-    let _turn = helpers.acquire().await;
     let mut process = core.helper()?.start("syscall", &job, &fds, None).await?;
     Ok(match process.answer().await? {
         SyscallAnswer::Value(value) => Answer::Value(value),
@@ -133,11 +159,17 @@ async fn answer(core: &SharedCore, helpers: &Semaphore, notice: &Notice, fds: &[
     })
 }
 
-/// The configuration in force of the instance that a cookie names. Only root can send one.
-async fn config(core: &SharedCore, cookie: &str) -> Result<Config> {
+/// What the instance that a cookie names may mount now. Only root can send a cookie.
+async fn present_rules(core: &SharedCore, cookie: &str) -> Result<MountRules> {
     let parts = cookie.split_once('/').ok_or_else(|| Error::internal(format!("Wrong cookie {cookie:?}")))?;
     let key = InstanceKey::stored(parts.0, parts.1)?;
-    Ok(core.db.read(move |tx| load(tx, &key)).await?.config)
+    let folder = core.paths.devices().join(key.storage_name());
+    let rules = mount_rules(&core.db.read(move |tx| load(tx, &key)).await?.config)?;
+    let devices = tokio::task::spawn_blocking(move || NodesDevice::blocks(&folder))
+        .await
+        .map_err(|panic| Error::internal(panic.to_string()))?
+        .context("Failed to list the devices of an instance")?;
+    Ok(MountRules { devices, ..rules })
 }
 
 fn with_rules(call: InterceptedCall, known: MountRules) -> InterceptedCall {
@@ -167,6 +199,7 @@ fn mount_rules(config: &Config) -> Result<MountRules> {
             .map(|(kind, program)| (kind.to_owned(), program.to_owned()))
             .collect(),
         shift: SECURITY_SYSCALLS_INTERCEPT_MOUNT_SHIFT.is_on(config),
+        devices: Vec::new(),
     })
 }
 
@@ -214,6 +247,26 @@ mod tests {
 
     fn config(pairs: &[(&str, &str)]) -> Config {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[tokio::test]
+    async fn calls_that_hang_hold_up_no_other_project_and_nobody_s_deadline() {
+        let (slots, limit) = (Slots::default(), Duration::from_millis(400));
+        let hang = || slots.within("p1/c1", limit, std::future::pending::<()>());
+        let hanging = async { futures_util::future::join_all((0..HELPERS).map(|_| hang())).await };
+        let others = async {
+            tokio::task::yield_now().await;
+            let begin = tokio::time::Instant::now();
+            assert!(slots.within("p2/c1", limit, async {}).await.is_ok());
+            assert!(begin.elapsed() < limit);
+            // Waits for the others of its project, and has its whole time then.
+            let slow = tokio::time::sleep(limit / 2);
+            assert!(slots.within("p1/c2", limit, slow).await.is_ok());
+        };
+        let (hung, ()) = tokio::join!(hanging, others);
+        assert!(hung.iter().all(Result::is_err));
+        drop(slots.within("p3/c1", limit, async {}).await);
+        assert_eq!(slots.0.lock().unwrap().len(), 1);
     }
 
     #[test]

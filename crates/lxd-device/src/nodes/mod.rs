@@ -92,6 +92,25 @@ impl NodesDevice {
         Ok(names.filter_map(|name| Some(decode(name.strip_prefix(&start)?))).collect())
     }
 
+    /// The block devices of an instance whose directory for devices this is, by their numbers.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn blocks(devices_dir: &Path) -> io::Result<Vec<u64>> {
+        let dir = match Dir::open(devices_dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            dir => dir?,
+        };
+        let mut found = Vec::new();
+        for entry in dir.read_dir(".")? {
+            let node = dir.stat(&entry.name)?;
+            if node.st_mode & libc::S_IFMT == libc::S_IFBLK {
+                found.push(node.st_rdev);
+            }
+        }
+        Ok(found)
+    }
+
     /// Makes our own nodes; what was made stays when one fails.
     fn make(context: &Context, device: &Device, nodes: &[Node]) -> Result<()> {
         let dir = Dir::open(&context.devices_dir).context("Failed to open the directory of devices")?;

@@ -66,6 +66,10 @@ pub fn run(caller: &Caller, at: &Addresses, flags: u64, rules: &MountRules) -> i
     let data = caller.word(at.data, DATA_MAX)?;
     let on_device = on_device(&std::fs::read_to_string("/proc/filesystems")?, &kind);
     let (target, device) = resolve(caller, &target, on_device.then_some(&*source), flags)?;
+    // What the caller opened may be a node that its image or another tenant brought along.
+    if device.is_some_and(|device| !rules.devices.contains(&device)) {
+        return Err(errno(libc::EPERM));
+    }
     let owner = (!rules.shift).then_some(|uid, gid| caller.on_host(uid, gid));
     let wanted = options::parse(&kind, flags, &data, owner)?;
     let source = if on_device { absolute(&source) } else { PathBuf::from(source) };

@@ -3,12 +3,10 @@
 use std::io;
 
 use super::errno;
+use super::known::is_known;
 
 /// Types whose owners are options, as they have none on disk.
 const OWNED: &[&str] = &["exfat", "hugetlbfs", "msdos", "ntfs3", "vfat"];
-
-/// Options that lead to something beside the source, or reserve what others need.
-const REFUSED: &[&str] = &["device", "journal_dev", "journal_path", "logdev", "min_size", "rtdev", "source"];
 
 /// Flags of `mount` that are attributes of the mount.
 const ATTRIBUTES: &[(u64, u64)] = &[
@@ -77,7 +75,8 @@ pub fn parse(
             "gid" if owned.is_some() => gid = number(value)?,
             // The whole host would stop.
             "errors" if value == Some("panic") => return Err(errno(libc::EPERM)),
-            name if REFUSED.contains(&name) => return Err(errno(libc::EPERM)),
+            // Among them "rw" and its like: how the device was opened follows from the flags alone.
+            name if !is_known(kind, name) => return Err(errno(libc::EPERM)),
             name => {
                 on_errors |= name == "errors";
                 parameters.push((name.to_owned(), value.map(str::to_owned)));
@@ -130,8 +129,8 @@ mod tests {
     #[test]
     fn flags_become_attributes_and_options() {
         let flags = libc::MS_RDONLY | libc::MS_NOEXEC | libc::MS_LAZYTIME | libc::MS_SILENT | MS_MAGIC;
-        let options = parse("xfs", flags, "a=b=c,,d", None::<NoOwner>).unwrap();
-        assert_eq!(texts(&options), "ro,lazytime,a=b=c,d");
+        let options = parse("xfs", flags, "logbsize=b=c,,noquota", None::<NoOwner>).unwrap();
+        assert_eq!(texts(&options), "ro,lazytime,logbsize=b=c,noquota");
         let wanted = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOEXEC | libc::MOUNT_ATTR_NODEV;
         assert_eq!(u64::from(options.attributes), wanted);
         let error = parse("xfs", libc::MS_BIND, "", None::<NoOwner>).unwrap_err();
@@ -140,11 +139,23 @@ mod tests {
 
     #[test]
     fn the_host_stays_out_of_it() {
-        for data in
-            ["errors=panic", "journal_dev=0x801", "journal_path=/x", "x,source=/dev/sda", "min_size=1G"]
-        {
-            let error = parse("ext4", 0, data, None::<NoOwner>).unwrap_err();
-            assert_eq!(error.raw_os_error(), Some(libc::EPERM), "{data}");
+        for (kind, data) in [
+            ("ext4", "errors=panic"),
+            ("ext4", "journal_dev=0x801"),
+            ("ext4", "journal_path=/x"),
+            ("ext4", "acl,source=/dev/sda"),
+            ("ext4", "rw"),
+            ("ext4", "ro"),
+            ("xfs", "noquota,sync"),
+            ("xfs", "logdev=/dev/sda"),
+            ("btrfs", "device=/dev/sda"),
+            ("btrfs", "lazytime"),
+            ("hugetlbfs", "min_size=1G"),
+            ("ext4", "pagesize=2M"),
+            ("nosuchfs", "acl"),
+        ] {
+            let error = parse(kind, 0, data, None::<NoOwner>).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::EPERM), "{kind} {data}");
         }
         assert_eq!(texts(&parse("ext4", 0, "", None::<NoOwner>).unwrap()), "errors=remount-ro");
         assert_eq!(texts(&parse("ext4", 0, "errors=continue", None::<NoOwner>).unwrap()), "errors=continue");
@@ -155,7 +166,7 @@ mod tests {
         let owner = |uid: u32, gid: u32| Ok((1_000_000 + uid, 2_000_000 + gid));
         let options = parse("hugetlbfs", 0, "pagesize=2M,gid=5", Some(owner)).unwrap();
         assert_eq!(texts(&options), "pagesize=2M,uid=1000000,gid=2000005");
-        assert_eq!(texts(&parse("vfat", 0, "uid=7", None::<NoOwner>).unwrap()), "uid=7");
+        assert_eq!(texts(&parse("vfat", 0, "uid=7,umask=022", None::<NoOwner>).unwrap()), "uid=7,umask=022");
         assert!(parse("vfat", 0, "uid=x", Some(owner)).is_err());
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use lxd_sys::caps::CapabilitySet;
 use lxd_types::helper::SyscallAnswer;
 use rustix::fs::{Access, AtFlags, Mode, OFlags, ResolveFlags, XattrFlags};
 
@@ -15,10 +16,11 @@ const OPAQUE: &[u8] = b"trusted.overlay.opaque";
 /// Bytes of an attribute's name, its end included.
 const NAME_MAX: usize = 256;
 
-/// Sets the attribute; others are left to the kernel.
+/// Sets the attribute; others, and callers that lack the right to, are left to the kernel.
 pub fn run(caller: &Caller, path: u64, name: u64, value: u64, flags: u32) -> io::Result<SyscallAnswer> {
     // What is wrong with the name or the flags, the kernel tells.
-    let known = caller.text(name, NAME_MAX).is_ok_and(|name| name == OPAQUE);
+    let known = caller.rights.capabilities.contains(CapabilitySet::SYS_ADMIN)
+        && caller.text(name, NAME_MAX).is_ok_and(|name| name == OPAQUE);
     let Some(flags) = XattrFlags::from_bits(flags).filter(|_| known) else {
         return Ok(SyscallAnswer::Continue);
     };
