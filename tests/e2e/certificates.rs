@@ -187,13 +187,16 @@ fn an_authority_vouches_for_clients() {
     let mut daemon = Daemon::start();
     listen(&daemon);
     let authority = Authority::make(&daemon);
-    let [added, limited, signed, revoked] = ["added", "limited", "signed", "revoked"]
+    let [added, limited, signed, revoked, metrics] = ["added", "limited", "signed", "revoked", "metrics"]
         .map(|name| authority.sign(&daemon, name, NOW, "clientAuth"));
     let expired = authority.sign(&daemon, "expired", PAST, "clientAuth");
     let server = authority.sign(&daemon, "server", NOW, "serverAuth");
     let stranger = Pair::make(&daemon, "stranger", &[]);
     let url = trust(&daemon, &added, &json!({}));
-    trust(&daemon, &limited, &json!({"restricted": true, "projects": []}));
+    let limited_url = trust(&daemon, &limited, &json!({"restricted": true, "projects": []}));
+    let metrics_url = trust(&daemon, &metrics, &json!({"type": "metrics"}));
+    let other = Pair::make(&daemon, "other", &[]);
+    let stranger_pem = std::fs::read_to_string(&other.certificate).unwrap();
     trust(&daemon, &stranger, &json!({}));
     trust(&daemon, &revoked, &json!({}));
     std::fs::copy(&authority.pair.certificate, daemon.lxd_dir().join("server.ca")).unwrap();
@@ -219,11 +222,22 @@ fn an_authority_vouches_for_clients() {
     check(&daemon, &[("signed", &signed, "trusted")]);
     let mut client = Client::start(&daemon, Some(&limited));
     assert_eq!(client.get("/1.0/profiles").status, 403, "the limits of a certificate stay (security.md D2)");
+    // Its limits do not go with its row, neither by a removal nor by another certificate in its place (a client that is
+    // limited may do that itself), nor does a row of another type let it in.
+    let refused = daemon.fails("DELETE", &limited_url, &Value::Null);
+    assert!(refused.contains("ca.crl"), "{refused}");
+    let put = json!({"name": "x", "type": "client", "restricted": true, "projects": [], "certificate": stranger_pem});
+    assert!(daemon.fails("PUT", &limited_url, &put).contains("ca.crl"));
+    check(&daemon, &[("metrics", &metrics, "untrusted")]);
+    assert!(daemon.fails("DELETE", &metrics_url, &Value::Null).contains("ca.crl"));
     // A removed certificate is let in as any other of the authority, as the key says.
     daemon.ok("DELETE", &url, &Value::Null);
     check(&daemon, &[("added", &added, "trusted")]);
     daemon.ok("PATCH", "/1.0", &json!({"config": {"core.trust_ca_certificates": "false"}}));
     check(&daemon, &[("added", &added, "untrusted")]);
+    // Who is not trusted without a row may lose it.
+    daemon.ok("DELETE", &limited_url, &Value::Null);
+    check(&daemon, &[("limited", &limited, "untrusted")]);
 }
 
 #[test]

@@ -42,7 +42,13 @@ impl Identity {
 
     /// What bob may do: permissions by project, and on the whole server.
     fn roles(&self, bob: &Value) {
+        self.state(bob, false);
+    }
+
+    /// The same; `mute`: changes are not told of.
+    fn state(&self, bob: &Value, mute: bool) {
         let state = json!({
+            "mute": mute,
             "key": PRIVATE,
             "users": {"bob": "pw", "bob@d1": "pw"},
             "agents": {"ag": AGENT_PUBLIC},
@@ -342,14 +348,42 @@ fn who_loses_a_role_loses_its_connections() {
     identity.roles(&json!({"lxd": {"": ["admin"]}}));
     let client = binary("lxc");
     run(&daemon, &client, "c", &add(&["--project", "default"]), "pw\nbob\n");
-    let conf = daemon.scratch().join("c");
-    let mut command = daemon.netns.command(&client);
-    command.args(["monitor", "r:"]).env("LXD_CONF", &conf).stdin(Stdio::null()).stdout(Stdio::null());
-    let mut events = command.stderr(Stdio::null()).spawn().unwrap();
-    wait_for("the events' socket", 20, || daemon.log().contains("/1.0/events").then_some(()));
+    let mut events = monitor(&daemon);
     identity.roles(&json!({}));
     wait_for("the end of the events", 20, || events.try_wait().unwrap().map(drop));
     assert!(!remote(&daemon, &client, "c", &["profile", "list", "r:"], "").status.success());
+}
+
+#[test]
+fn a_change_that_nobody_told_of_is_found() {
+    let daemon = Daemon::start();
+    let identity = with_rbac(&daemon);
+    identity.state(&json!({"lxd": {"": ["admin"]}}), true);
+    let client = binary("lxc");
+    run(&daemon, &client, "c", &add(&["--project", "default"]), "pw\nbob\n");
+    let mut events = monitor(&daemon);
+    identity.state(&json!({}), true);
+    wait_for("the end of the events", 60, || events.try_wait().unwrap().map(drop));
+    assert!(!remote(&daemon, &client, "c", &["profile", "list", "r:"], "").status.success());
+}
+
+/// An open websocket of our client.
+fn monitor(daemon: &Daemon) -> Child {
+    let mut command = daemon.netns.command(binary("lxc"));
+    command.args(["monitor", "r:"]).env("LXD_CONF", daemon.scratch().join("c")).stdin(Stdio::null());
+    let events = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_for("the events' socket", 20, || daemon.log().contains("/1.0/events").then_some(()));
+    events
+}
+
+#[test]
+fn a_websocket_ends_with_its_macaroon() {
+    let daemon = Daemon::start();
+    let _identity = Identity::start(&daemon);
+    listen(&daemon, &json!({"candid.api.url": CANDID, "candid.api.key": PUBLIC, "candid.expiry": "5"}));
+    run(&daemon, &binary("lxc"), "c", &add(&[]), "pw\nbob\n");
+    let mut events = monitor(&daemon);
+    wait_for("the end of the events", 20, || events.try_wait().unwrap().map(drop));
 }
 
 #[test]

@@ -38,6 +38,7 @@ fn simplestreams_servers_that_misbehave_leave_nothing() {
         (json!({ROOT: {"body": "short"}}), "instead of"),
         (json!({index: {"hang": true}}), "timeout"),
         (json!({index: {"stall": 10}}), "timeout"),
+        (json!({index: {"drip": true}}), "does not answer"),
         (json!({index: {"status": 404}}), "HTTP status 404"),
         (json!({index: {"body": "nonsense"}}), ""),
         (
@@ -60,6 +61,41 @@ fn simplestreams_servers_that_misbehave_leave_nothing() {
     assert!(refused.contains("connection refused"), "{refused}");
     // It was only they: the good server is good.
     daemon.ok("POST", "/1.0/images", &json!({"source": stream(&web.url(), "tiny")}));
+}
+
+#[test]
+fn a_slow_index_can_be_cancelled() {
+    let (daemon, tree) = daemon();
+    let web = Web::start(&daemon, &tree, 8000);
+    web.rules(&json!({"/streams/v1/index.json": {"drip": true}}));
+    let body = json!({"source": stream(&web.url(), "tiny")});
+    let started = lxd_testkit::request(&daemon.socket(), "POST", "/1.0/images", Some(&body)).json();
+    let url = started["operation"].as_str().unwrap().to_owned();
+    wait_for("the question", 10, || (!web.requests().is_empty()).then_some(()));
+    daemon.ok("DELETE", &url, &Value::Null);
+    let ended = daemon.get(&format!("{url}/wait?timeout=5")).metadata();
+    assert_eq!(ended["status"], "Cancelled", "{ended}");
+}
+
+#[test]
+fn an_endless_file_is_left_at_the_limit_of_the_project() {
+    let (daemon, tree) = daemon();
+    daemon.ok("POST", "/1.0/projects", &json!({"name": "p1", "config": {"limits.disk": "5MiB"}}));
+    let web = Web::start(&daemon, &tree, 8000);
+    let before = World::of(&daemon);
+    let headers =
+        json!({"LXD-Image-Hash": "0".repeat(64), "LXD-Image-URL": format!("{}/endless", web.url())});
+    web.rules(&json!({"/x": {"body": "", "headers": headers}, "/endless": {"body": "", "endless": true}}));
+    let body = json!({"source": {"type": "url", "url": format!("{}/x", web.url())}});
+    let refused = daemon.fails("POST", "/1.0/images?project=p1", &body);
+    assert!(refused.contains("Reached maximum aggregate value \"5MiB\" for \"limits.disk\""), "{refused}");
+    let big = vec![0; 6 << 20];
+    let sent =
+        lxd_testkit::request_raw(&daemon.socket(), "POST", "/1.0/images?project=p1", &[], &big).unwrap();
+    let operation = sent.json()["operation"].as_str().unwrap().to_owned();
+    let ended = daemon.get(&format!("{operation}/wait")).metadata();
+    assert!(ended["err"].as_str().unwrap().contains("limits.disk"), "{ended}");
+    assert_eq!(before.difference(&World::of(&daemon)), Vec::<String>::new());
 }
 
 #[test]
@@ -171,31 +207,32 @@ fn urls_that_lead_elsewhere() {
         daemon.get("/1.0/images/aliases/busybox").metadata()["target"].as_str().unwrap().to_owned();
     daemon.ok("DELETE", &format!("/1.0/images/{fingerprint}"), &json!({}));
     let web = Web::start(&daemon, &tree, 8000);
-    let address = |args: &[&str]| assert!(daemon.netns.command("ip").args(args).status().unwrap().success());
-    address(&["link", "add", "d0", "type", "bridge"]);
-    address(&["addr", "add", "10.99.0.1/24", "dev", "d0"]);
-    address(&["link", "set", "d0", "up"]);
+    let far = Web::start_elsewhere(&daemon, &tree, 8001);
     let inside = format!("{}/image.tar.gz", web.url());
-    let outside = "http://10.99.0.1:8000/image.tar.gz";
+    let outside = "http://10.99.0.2:8001/image.tar.gz";
     let offer =
         |file: &str| json!({"headers": {"LXD-Image-Hash": fingerprint, "LXD-Image-URL": file}, "body": ""});
-    web.rules(&json!({"/in": offer(&inside), "/out": offer(outside), "/file": offer("file:///etc/passwd"),
+    let rules = json!({"/in": offer(&inside), "/out": offer(outside), "/file": offer("file:///etc/passwd"),
+        "/own": offer("http://10.99.0.1:8000/image.tar.gz"),
         "/loop": {"redirect": "http://127.0.0.1:8000/out"}, "/lie": {"headers": {
-            "LXD-Image-Hash": "0".repeat(64), "LXD-Image-URL": outside}, "body": ""}}));
+            "LXD-Image-Hash": "0".repeat(64), "LXD-Image-URL": outside}, "body": ""}});
+    web.rules(&rules);
+    far.rules(&rules);
     let from = |url: &str| json!({"source": {"type": "url", "url": url}});
     let refused = |url: &str, text: &str| {
         let refused = daemon.fails("POST", "/1.0/images", &from(url));
         assert!(refused.contains(text), "{url}: {refused}");
         assert_eq!(daemon.get("/1.0/images").metadata(), json!([]), "{url}");
     };
-    refused("http://10.99.0.1:8000/in", "Refused to connect");
-    refused("http://10.99.0.1:8000/loop", "Refused to connect");
-    refused("http://10.99.0.1:8000/file", "unsupported protocol scheme");
-    refused("http://10.99.0.1:8000/lie", "Hash mismatch");
+    refused("http://10.99.0.2:8001/in", "Refused to connect");
+    refused("http://10.99.0.2:8001/own", "Refused to connect");
+    refused("http://10.99.0.2:8001/loop", "Refused to connect");
+    refused("http://10.99.0.2:8001/file", "unsupported protocol scheme");
+    refused("http://10.99.0.2:8001/lie", "Hash mismatch");
     refused("file:///etc/passwd", "unsupported protocol scheme");
     refused("http://127.0.0.1:8000/nosuch", "Missing LXD-Image-Hash header");
     // From this machine to this machine is fine.
-    for url in ["http://127.0.0.1:8000/in", "http://10.99.0.1:8000/out", "http://127.0.0.1:8000/loop"] {
+    for url in ["http://127.0.0.1:8000/in", "http://10.99.0.1:8000/in", "http://127.0.0.1:8000/loop"] {
         daemon.ok("POST", "/1.0/images", &from(url));
         daemon.ok("DELETE", &format!("/1.0/images/{fingerprint}"), &json!({}));
     }
@@ -210,6 +247,7 @@ fn urls_that_lead_elsewhere() {
         from("http://localhost:8000/in"),
         from("http://[::ffff:127.0.0.1]:8000/in"),
         from("http://0.0.0.0:8000/in"),
+        from("http://10.99.0.1:8000/in"),
         json!({"source": streams}),
         json!({"source": {"type": "image", "server": "https://127.0.0.1:8000", "protocol": "lxd", "alias": "x"}}),
     ] {
@@ -217,7 +255,7 @@ fn urls_that_lead_elsewhere() {
         assert!(refused.contains("Refused to connect"), "{source}: {refused}");
     }
     assert_eq!(web.requests(), Vec::<String>::new());
-    daemon.ok("POST", "/1.0/images?project=p1", &from("http://10.99.0.1:8000/out"));
+    daemon.ok("POST", "/1.0/images?project=p1", &from("http://10.99.0.2:8001/out"));
 }
 
 #[test]

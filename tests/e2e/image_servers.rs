@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use lxd_testkit::{Daemon, busybox_image};
+use lxd_testkit::{Daemon, busybox_image, wait_for};
 use serde_json::{Value, json};
 
 use crate::web::{Web, add_version, stream};
@@ -184,6 +184,69 @@ fn cached_images_are_renewed_used_as_they_are_and_flushed() {
     assert!(cached.as_array().unwrap().iter().all(|image| image["cached"] == false), "{cached}");
     assert!(kept >= serials(&daemon).len());
     assert_eq!(daemon.get("/1.0/images/aliases/busybox").status, 200);
+}
+
+#[test]
+fn what_a_restricted_project_fetched_is_renewed_as_from_there() {
+    let daemon = Daemon::start_with(&[("LXD_TEST_FAULTS", "1")]).with_pool_and_image();
+    let tree = daemon.scratch().join("tree");
+    add_version(&tree, "20210101_01:00");
+    let config = json!({"restricted": "true", "features.images": "false"});
+    let root = json!({"root": {"type": "disk", "path": "/", "pool": "default"}});
+    daemon.ok("POST", "/1.0/projects", &json!({"name": "r", "config": config}));
+    daemon.ok("PATCH", "/1.0/profiles/default?project=r", &json!({"devices": root}));
+    // A proxy reaches what the project itself does not.
+    let proxy = Web::start(&daemon, &tree, 8001);
+    daemon.ok("PATCH", "/1.0", &json!({"config": {"core.proxy_http": proxy.url()}}));
+    let source = stream("http://images.example", "tiny");
+    daemon.ok("POST", "/1.0/instances?project=r", &json!({"name": "c1", "source": source}));
+    daemon.ok("PATCH", "/1.0", &json!({"config": {"core.proxy_http": ""}}));
+    assert_eq!(serials(&daemon), ["20210101_01:00"], "it belongs to the default project");
+    // Its name leads to this machine now.
+    let web = Web::start(&daemon, &tree, 8000);
+    let moved = format!("UPDATE images_source SET server = '{}'", web.url());
+    daemon.ok("POST", "/internal/sql", &json!({"database": "global", "query": moved}));
+    add_version(&tree, "20220101_01:00");
+    later(&daemon, "newer-images", 7);
+    assert_eq!(web.requests(), Vec::<String>::new());
+    assert_eq!(serials(&daemon), ["20210101_01:00"]);
+    daemon.ok("DELETE", "/1.0/instances/c1?project=r", &json!({}));
+}
+
+#[test]
+fn what_happened_to_an_image_while_its_newer_version_came_holds() {
+    let daemon = Daemon::start().with_pool_and_image();
+    let tree = daemon.scratch().join("tree");
+    add_version(&tree, "20210101_01:00");
+    let web = Web::start(&daemon, &tree, 8000);
+    let copy = json!({"source": stream(&web.url(), "tiny"), "auto_update": true, "public": true,
+        "aliases": [{"name": "mine"}]});
+    daemon.ok("POST", "/1.0/images", &copy);
+    let url = || {
+        let target = daemon.get("/1.0/images/aliases/mine").metadata()["target"].clone();
+        format!("/1.0/images/{}", target.as_str().unwrap())
+    };
+    // Starts to refresh, does something while the newer image is under way, and tells how the refresh ended.
+    let refresh = |serial: &str, meanwhile: &dyn Fn(&str)| {
+        add_version(&tree, serial);
+        let root = format!("/images/{serial}-amd64/lxd.tar.xz");
+        web.rules(&json!({&root: {"wait": true}}));
+        let image = url();
+        let path = format!("{image}/refresh");
+        let started = lxd_testkit::request(&daemon.socket(), "POST", &path, Some(&json!({}))).json();
+        wait_for("the download", 20, || web.requests().iter().any(|one| one.contains(&root)).then_some(()));
+        meanwhile(&image);
+        web.rules(&json!({}));
+        daemon.get(&format!("{}/wait", started["operation"].as_str().unwrap())).metadata()["err"].clone()
+    };
+    let private = |image: &str| drop(daemon.ok("PATCH", image, &json!({"public": false})));
+    assert_eq!(refresh("20220101_01:00", &private), "");
+    let now = daemon.get(&url()).metadata();
+    assert_eq!((&now["public"], &now["properties"]["serial"]), (&json!(false), &json!("20220101_01:00")));
+    let gone = |image: &str| drop(daemon.ok("DELETE", image, &json!({})));
+    assert_eq!(refresh("20230101_01:00", &gone), "Image not found");
+    assert_eq!(serials(&daemon), Vec::<String>::new());
+    assert_eq!(std::fs::read_dir(daemon.lxd_dir().join("images")).unwrap().count(), 1);
 }
 
 #[test]

@@ -27,7 +27,27 @@ impl Web {
         Self::begin(daemon, tree, port, true)
     }
 
+    /// A server without TLS on another machine: `10.99.0.2`, with the daemon's at `10.99.0.1`.
+    pub fn start_elsewhere(daemon: &Daemon, tree: &Path, port: u16) -> Self {
+        let other = Arc::new(Netns::new());
+        let ip = |netns: &str, args: &[&str]| {
+            let mut command = Command::new("ip");
+            assert!(command.args(["-n", netns]).args(args).status().unwrap().success(), "{args:?}");
+        };
+        let peer = ["peer", "name", "cable", "netns", &other.name];
+        ip(&daemon.netns.name, &[&["link", "add", "cable", "type", "veth"][..], &peer].concat());
+        for (netns, address) in [(&daemon.netns.name, "10.99.0.1/24"), (&other.name, "10.99.0.2/24")] {
+            ip(netns, &["addr", "add", address, "dev", "cable"]);
+            ip(netns, &["link", "set", "cable", "up"]);
+        }
+        Self::begin_in(daemon, other, tree, port, false)
+    }
+
     fn begin(daemon: &Daemon, tree: &Path, port: u16, tls: bool) -> Self {
+        Self::begin_in(daemon, daemon.netns.clone(), tree, port, tls)
+    }
+
+    fn begin_in(daemon: &Daemon, netns: Arc<Netns>, tree: &Path, port: u16, tls: bool) -> Self {
         let dir = daemon.scratch().join(format!("web-{port}"));
         std::fs::create_dir_all(&dir).unwrap();
         std::fs::write(dir.join("rules"), "{}").unwrap();
@@ -35,8 +55,8 @@ impl Web {
         if tls && !dir.join("crt").exists() {
             make_certificate(&dir);
         }
-        let child = spawn(&daemon.netns, &dir, tree, port, tls);
-        let web = Self { child, netns: daemon.netns.clone(), dir, port, tls };
+        let child = spawn(&netns, &dir, tree, port, tls);
+        let web = Self { child, netns, dir, port, tls };
         wait_for("the web server", 20, || {
             let mut probe = web.netns.command("curl");
             let url = format!("{}/probe", web.url());

@@ -1,7 +1,7 @@
 """A web server that may misbehave, and a proxy: web_server.py PORT TREE RULES LOG [CERTIFICATE KEY]
 
 RULES is a JSON file, read anew at each request: {"/path": {"redirect": URL} | {"status": N} | {"hang": true} |
-{"stall": BYTES} | {"cut": BYTES, "times": N} | {"body": TEXT} , "headers": {...}}. Without a rule the file below TREE is
+{"stall": BYTES} | {"drip": true} | {"wait": true} | {"endless": true} | {"cut": BYTES, "times": N} | {"body": TEXT} , "headers": {...}}. Without a rule the file below TREE is
 sent, with ETag and Range. Every request is a line in LOG.
 """
 
@@ -68,6 +68,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             rule = json.load(file).get(path, {})
         if "hang" in rule:
             time.sleep(600)
+        while "wait" in rule:
+            time.sleep(0.1)
+            with open(rules) as file:
+                rule = json.load(file).get(path, {})
         if "redirect" in rule:
             return self.head(302, 0, {"Location": rule["redirect"]})
         if "status" in rule:
@@ -92,7 +96,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if ranged.startswith("bytes=") and self.headers.get("if-range", tag) == tag and not rule.get("no-range"):
             start = int(ranged[6:].split("-")[0])
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        if "endless" in rule:
+            return self.endless(headers)
         self.head(206 if start else 200, len(content) - start, headers)
+        if "drip" in rule:
+            # Never silent, and never at an end.
+            for byte in content:
+                self.wfile.write(bytes([byte]))
+                self.wfile.flush()
+                time.sleep(0.5)
         if self.command == "HEAD":
             return
         most = len(content)
@@ -110,6 +122,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if most < len(content):
             self.connection.shutdown(socket.SHUT_RDWR)
             self.close_connection = True
+
+    def endless(self, headers):
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        try:
+            while self.command != "HEAD":
+                self.wfile.write(b"10000\r\n" + bytes(65536) + b"\r\n")
+        except OSError:
+            pass
+        self.close_connection = True
 
     def head(self, status, length, headers):
         self.send_response(status)

@@ -8,6 +8,8 @@ use crate::Limits;
 /// What is known of a trusted certificate.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Trusted {
+    /// It is a client's. Others (`metrics`, `server`) are known, so that they are not let in as something else.
+    pub is_client: bool,
     /// The projects that it is limited to; `None`: not limited.
     pub projects: Option<Limits>,
 }
@@ -15,7 +17,10 @@ pub struct Trusted {
 impl Trusted {
     /// True when `new` allows all that this does.
     fn is_within(&self, new: Option<&Self>) -> bool {
-        match (&self.projects, new.map(|new| &new.projects)) {
+        if !self.is_client {
+            return true;
+        }
+        match (&self.projects, new.filter(|new| new.is_client).map(|new| &new.projects)) {
             (_, None) => false,
             (_, Some(None)) => true,
             (None, Some(Some(_))) => false,
@@ -24,7 +29,7 @@ impl Trusted {
     }
 }
 
-/// Trusted client certificates by fingerprint. Cheap to look at.
+/// Certificates by fingerprint. Cheap to look at.
 #[derive(Default)]
 pub struct TrustStore {
     /// Replaced as a whole; held for a copy of the `Arc`.
@@ -54,9 +59,11 @@ mod tests {
     #[test]
     fn who_lost_trust() {
         let limited = |projects: &[&str]| Trusted {
+            is_client: true,
             projects: Some(Limits::of_certificate(projects.iter().map(|name| (*name).to_owned()).collect())),
         };
-        let full = Trusted { projects: None };
+        let full = Trusted { is_client: true, projects: None };
+        let other = Trusted { is_client: false, projects: None };
         let store = TrustStore::default();
         let set = |pairs: &[(&str, &Trusted)]| {
             let all = pairs.iter().map(|(name, trusted)| ((*name).to_owned(), (*trusted).clone()));
@@ -67,5 +74,7 @@ mod tests {
         assert!(set(&[("a", &full), ("b", &limited(&["x", "y"])), ("c", &limited(&["x"]))]).is_empty());
         assert_eq!(set(&[("a", &limited(&["x"])), ("b", &limited(&["x"])), ("c", &full)]), ["a", "b"]);
         assert_eq!(set(&[("a", &full)]), ["b", "c"]);
+        assert_eq!(set(&[("a", &other)]), ["a"]);
+        assert!(set(&[]).is_empty());
     }
 }

@@ -290,7 +290,7 @@ impl Client {
         let response = sender.send_request(request).await?;
         *self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
         let (parts, body) = response.into_parts();
-        Ok(Reply { status: parts.status.as_u16(), headers: parts.headers, body, next: Reach::Outside })
+        Ok(Reply { status: parts.status.as_u16(), headers: parts.headers, body, next: Reach::Outside(None) })
     }
 
     async fn connect(&self) -> Result<SendRequest<Body>> {

@@ -1,6 +1,6 @@
 //! How servers outside are reached: proxies, which addresses may be dialled, and how long is waited.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -11,14 +11,18 @@ use crate::{Error, Proxies, Result};
 /// How long a server may take to connect and to send its headers.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The port of the discard service, for looking at routes.
+const DISCARD: u16 = 9;
+
 /// The addresses that may be dialled.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Reach {
     /// All.
     #[default]
     Anywhere,
-    /// Those of other machines: neither loopback nor link-local nor multicast addresses, whatever name leads to them.
-    Outside,
+    /// Those of other machines, whatever name leads to them: neither addresses of this machine nor those of its links or of
+    /// many machines. With the one exception where its own API listens (an unspecified address: at any but loopback).
+    Outside(Option<SocketAddr>),
 }
 
 /// The way to servers outside.
@@ -48,12 +52,17 @@ impl Egress {
 }
 
 impl Reach {
+    /// Are only other machines reached?
+    pub fn is_outside(self) -> bool {
+        matches!(self, Self::Outside(_))
+    }
+
     /// Connects without a proxy. The resolved address is judged, so that no name leads where its address must not.
     pub(crate) async fn dial(self, host: &str, port: u16) -> Result<TcpStream> {
         let found = tokio::net::lookup_host((host, port)).await;
         let found = found.map_err(|_| Error::Connect(format!("lookup {host}: no such host")))?;
         let all: Vec<SocketAddr> = found.collect();
-        let allowed: Vec<SocketAddr> = all.iter().copied().filter(|at| self.allows(at.ip())).collect();
+        let allowed: Vec<SocketAddr> = all.iter().copied().filter(|at| self.allows(*at)).collect();
         if allowed.is_empty() && !all.is_empty() {
             return Err(refused(host));
         }
@@ -65,12 +74,16 @@ impl Reach {
 
     /// Judges a host that a proxy will look up; only addresses and `localhost` can be told here.
     pub(crate) fn check_name(self, host: &str) -> Result<()> {
-        let local = host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(is_local);
-        if self == Self::Outside && local { Err(refused(host)) } else { Ok(()) }
+        let here = host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(is_here);
+        if self.is_outside() && here { Err(refused(host)) } else { Ok(()) }
     }
 
-    fn allows(self, ip: IpAddr) -> bool {
-        self == Self::Anywhere || !is_local(ip)
+    fn allows(self, at: SocketAddr) -> bool {
+        let Self::Outside(api) = self else { return true };
+        let is_api = |api: SocketAddr| {
+            api.port() == at.port() && (api.ip().is_unspecified() || api.ip() == at.ip().to_canonical())
+        };
+        !is_local(at.ip()) && (!is_own(at.ip()) || api.is_some_and(is_api))
     }
 }
 
@@ -78,8 +91,25 @@ fn refused(host: &str) -> Error {
     Error::Refused(format!("Refused to connect to {host:?}: it is an address of this machine or its links"))
 }
 
-/// True for addresses that mean this machine, its links or many machines.
-pub(crate) fn is_local(ip: IpAddr) -> bool {
+/// True for addresses that mean this machine, its links or many machines, those of its interfaces included.
+pub(crate) fn is_here(ip: IpAddr) -> bool {
+    is_local(ip) || is_own(ip)
+}
+
+/// True for an address of an interface of this machine: what is sent there comes from there. Nothing is sent.
+fn is_own(ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    let from: IpAddr = if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let source = || {
+        let socket = UdpSocket::bind((from, 0))?;
+        socket.connect((ip, DISCARD))?;
+        socket.local_addr()
+    };
+    source().is_ok_and(|source| source.ip() == ip)
+}
+
+/// True for addresses that mean this machine, its links or many machines by their form.
+fn is_local(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {
             ip.is_loopback()
@@ -140,14 +170,33 @@ mod tests {
         }
     }
 
+    #[test]
+    fn own_addresses_are_known_and_only_the_api_is_reached_there() {
+        // Loopback is an interface too: all that is on it is own.
+        assert!(is_own("127.0.0.1".parse().unwrap()) && is_own("::ffff:127.0.0.1".parse().unwrap()));
+        assert!(!is_own("192.0.2.1".parse().unwrap()));
+        let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+        assert!(Reach::Outside(None).allows(at("192.0.2.1:8443")));
+        // By its route, the address that this machine has for others.
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        let Ok(own) = socket.connect("192.0.2.1:9").and_then(|()| socket.local_addr()) else { return };
+        let (own, other) = (SocketAddr::new(own.ip(), 8443), SocketAddr::new(own.ip(), 80));
+        assert!(!Reach::Outside(None).allows(own), "{own}");
+        for api in [own, at("0.0.0.0:8443"), at("[::]:8443")] {
+            assert!(Reach::Outside(Some(api)).allows(own), "{api}");
+            assert!(!Reach::Outside(Some(api)).allows(other), "{api}");
+            assert!(!Reach::Outside(Some(api)).allows(at("127.0.0.1:8443")), "{api}");
+        }
+    }
+
     #[tokio::test]
     async fn no_connection_is_made_where_none_may_be() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         for host in ["127.0.0.1", "localhost"] {
-            let refused = Reach::Outside.dial(host, port).await.unwrap_err();
+            let refused = Reach::Outside(None).dial(host, port).await.unwrap_err();
             assert!(matches!(refused, Error::Refused(_)), "{refused}");
-            assert!(Reach::Outside.check_name(host).is_err());
+            assert!(Reach::Outside(None).check_name(host).is_err());
         }
         let nobody = tokio::time::timeout(Duration::from_millis(1), listener.accept()).await;
         assert!(nobody.is_err());

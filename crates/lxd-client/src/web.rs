@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 
 use crate::address::split_authority;
 use crate::connect::{Link, reason};
-use crate::egress::is_local;
+use crate::egress::is_here;
 use crate::proxy::Relay;
 use crate::{Body, Egress, Error, Reach, Reply, Result, TlsSettings};
 
@@ -142,9 +142,9 @@ async fn exchange(
         proxies.connect_plain(&url.host, url.port, reach).await?
     };
     let _ = tcp.set_nodelay(true);
-    let local = tcp.peer_addr().is_ok_and(|peer| is_local(peer.ip()))
-        && url.host.parse().map_or(url.host == "localhost", is_local);
-    let next = if local { reach } else { Reach::Outside };
+    let local = tcp.peer_addr().is_ok_and(|peer| is_here(peer.ip()))
+        && url.host.parse().map_or(url.host == "localhost", is_here);
+    let next = if local { reach } else { Reach::Outside(None) };
     let link = match url.tls {
         true => {
             let tls = TlsSettings { pinned: egress.pinned.clone(), ..TlsSettings::default() };

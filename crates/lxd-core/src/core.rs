@@ -4,12 +4,10 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
-use std::time::Instant;
 
 use chrono::Utc;
 use lxd_auth::password::Guard;
 use lxd_auth::{ServerCertificate, TrustStore};
-use lxd_client::simplestreams::Streams;
 use lxd_container::Containers;
 use lxd_db::Db;
 use lxd_device::Registry;
@@ -45,9 +43,6 @@ pub struct Options {
     /// Group that owns the unix socket.
     pub group: Option<String>,
 }
-
-/// URL of a simplestreams server, whether only addresses of other machines may be dialled, and its certificate.
-type StreamsKey = (String, bool, Option<Vec<u8>>);
 
 /// State of the server and the handles to everything that it drives.
 pub struct Core {
@@ -132,7 +127,7 @@ pub struct Core {
     /// When the images of each project were looked at for newer ones.
     pub image_updates: Updates,
     /// What simplestreams servers said last, and when.
-    pub streams: Known<StreamsKey, (Instant, Arc<Streams>)>,
+    pub streams: Known,
     me: Weak<Core>,
     /// Held for a look-up or an insertion, never across an await.
     lanes: Mutex<HashMap<String, Lane>>,

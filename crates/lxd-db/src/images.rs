@@ -68,6 +68,22 @@ pub struct Source {
     pub certificate: String,
     /// The alias there, or a fingerprint.
     pub alias: String,
+    /// The image's project there; empty: `default`.
+    pub project: String,
+    /// Only addresses of other machines are asked: it was fetched for a restricted project.
+    pub outside: bool,
+}
+
+/// Sources with what [`source`] reads. Where nothing is said of the way, it is the narrow one.
+macro_rules! sources {
+    ($rest:literal) => {
+        concat!(
+            "SELECT s.image_id, s.server, s.protocol, s.certificate, s.alias, IFNULL(w.project, ''), ",
+            "IFNULL(w.outside, 1) FROM images_source AS s ",
+            "LEFT JOIN images_source_ways AS w ON w.image_id = s.image_id ",
+            $rest
+        )
+    };
 }
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Image> {
@@ -143,25 +159,22 @@ fn complete_all(tx: &Tx<'_>, images: &mut [Image], places: &HashMap<i64, usize>)
         }
     }
     // The first of an image comes last here, and stays.
-    tx.each(
-        "SELECT image_id, server, protocol, certificate, alias FROM images_source ORDER BY id DESC",
-        [],
-        |row| {
-            if let Some(at) = places.get(&row.get(0)?) {
-                images[*at].source = Some(source(row, 1)?);
-            }
-            Ok(())
-        },
-    )
+    tx.each(sources!("ORDER BY s.id DESC"), [], |row| {
+        if let Some(at) = places.get(&row.get(0)?) {
+            images[*at].source = Some(source(row)?);
+        }
+        Ok(())
+    })
 }
 
-/// A source in the columns from `at` on.
-fn source(row: &Row<'_>, at: usize) -> rusqlite::Result<Source> {
+fn source(row: &Row<'_>) -> rusqlite::Result<Source> {
     Ok(Source {
-        server: row.get(at)?,
-        protocol: row.get(at + 1)?,
-        certificate: row.get(at + 2)?,
-        alias: row.get(at + 3)?,
+        server: row.get(1)?,
+        protocol: row.get(2)?,
+        certificate: row.get(3)?,
+        alias: row.get(4)?,
+        project: row.get(5)?,
+        outside: row.get(6)?,
     })
 }
 
@@ -228,11 +241,7 @@ fn complete_lists(tx: &Tx<'_>, image: &mut Image) -> Result<()> {
         |row| row.get(0),
     )?;
     image.aliases = image_aliases::of_image(tx, image.id)?;
-    image.source = tx.first(
-        "SELECT server, protocol, certificate, alias FROM images_source WHERE image_id = ?1 ORDER BY id",
-        [image.id],
-        |row| source(row, 0),
-    )?;
+    image.source = tx.first(sources!("WHERE s.image_id = ?1 ORDER BY s.id"), [image.id], source)?;
     Ok(())
 }
 
@@ -336,20 +345,35 @@ pub fn set_source(tx: &Tx<'_>, id: i64, source: &Source) -> Result<()> {
     tx.execute(
         "INSERT INTO images_source (image_id, server, protocol, certificate, alias) VALUES (?1, ?2, ?3, ?4, ?5)",
         params![id, source.server, source.protocol, source.certificate, source.alias],
+    )?;
+    tx.execute(
+        "INSERT OR REPLACE INTO images_source_ways (image_id, project, outside) VALUES (?1, ?2, ?3)",
+        params![id, source.project, source.outside],
     )
     .map(drop)
 }
 
-/// The cached image that was fetched from this source, if there is one.
+/// The cached image that was fetched from this source, if there is one: of the same project of the same server, as its
+/// certificate proves it.
 ///
 /// # Errors
 /// A failure of the database.
 pub fn cached_from(tx: &Tx<'_>, project_id: i64, source: &Source, kind: i64) -> Result<Option<String>> {
     tx.first(
         "SELECT i.fingerprint FROM images AS i JOIN images_source AS s ON s.image_id = i.id
+         LEFT JOIN images_source_ways AS w ON w.image_id = i.id
          WHERE i.project_id = ?1 AND i.cached AND i.auto_update AND i.type = ?5
-           AND s.server = ?2 AND s.protocol = ?3 AND s.alias = ?4 ORDER BY i.upload_date DESC",
-        params![project_id, source.server, source.protocol, source.alias, kind],
+           AND s.server = ?2 AND s.protocol = ?3 AND s.alias = ?4 AND s.certificate = ?6
+           AND IFNULL(w.project, '') = ?7 ORDER BY i.upload_date DESC",
+        params![
+            project_id,
+            source.server,
+            source.protocol,
+            source.alias,
+            kind,
+            source.certificate,
+            source.project
+        ],
         |row| row.get(0),
     )
 }

@@ -84,6 +84,15 @@ async fn whole_life() {
     let source = new("").source.unwrap();
     let cached = db.read(move |tx| cached_from(tx, DEFAULT, &source, CONTAINER)).await.unwrap();
     assert_eq!(cached.as_deref(), Some("abc1"));
+    let same = new("").source.unwrap();
+    for other in [
+        Source { certificate: "pem".into(), ..same.clone() },
+        Source { project: "p1".into(), ..same.clone() },
+        Source { server: "https://y".into(), ..same.clone() },
+    ] {
+        let found = db.read(move |tx| cached_from(tx, DEFAULT, &other, CONTAINER)).await.unwrap();
+        assert_eq!(found, None);
+    }
     assert_eq!(db.read(|tx| unused_since(tx, at(1_799_999_999))).await.unwrap(), Vec::<i64>::new());
     assert_eq!(db.read(|tx| unused_since(tx, at(1_800_000_000))).await.unwrap(), [id]);
     assert_eq!(db.read(|tx| projects_of(tx, "abc1")).await.unwrap(), [(DEFAULT, "default".to_owned())]);

@@ -18,8 +18,10 @@ pub(crate) struct Migration {
 }
 
 /// The steps of the global database.
-pub(crate) const GLOBAL: &[Migration] =
-    &[Migration { version: 1, sql: include_str!("../schema/global-1.sql") }];
+pub(crate) const GLOBAL: &[Migration] = &[
+    Migration { version: 1, sql: include_str!("../schema/global-1.sql") },
+    Migration { version: 2, sql: include_str!("../schema/global-2.sql") },
+];
 
 /// The steps of the local database.
 pub(crate) const LOCAL: &[Migration] =

@@ -32,6 +32,9 @@ pub enum ImageError {
     /// A limit on foreign input was reached.
     #[error("The image exceeds a limit: {0}")]
     Limit(&'static str),
+    /// There is no room for more of it.
+    #[error("{0}")]
+    NoRoom(String),
     /// The upload ended before anything came.
     #[error("EOF")]
     Empty,
@@ -76,7 +79,7 @@ impl Classify for ImageError {
     fn kind(&self) -> Kind {
         match self {
             Self::Missing(_) => Kind::NotFound,
-            Self::Limit(_) => Kind::TooLarge,
+            Self::Limit(_) | Self::NoRoom(_) => Kind::TooLarge,
             Self::Io { .. } => Kind::Internal,
             Self::UnknownFormat
             | Self::NoMetadata

@@ -47,6 +47,14 @@ impl Store {
         Ok(Self { dir: Arc::new(dir), path: path.into() })
     }
 
+    /// Bytes that the file system of the store has left. Blocks.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn free(&self) -> Result<u64, ImageError> {
+        Ok(self.dir.space().map_err(ImageError::io("Failed to look at the image store"))?.free)
+    }
+
     /// The store's path, for messages.
     pub fn path(&self) -> &Path {
         &self.path

@@ -32,6 +32,9 @@ pub struct Upload {
     present: Option<(Part, Writing)>,
     done: Vec<(Part, Incoming)>,
     size: u64,
+    most: u64,
+    /// What is said of more than that.
+    full: String,
 }
 
 /// A received image that has no name yet; removed again unless [`Received::keep`] is called.
@@ -52,7 +55,21 @@ impl Upload {
             hash.update(block);
             Ok(())
         });
-        Self { store: store.clone(), hash, present: None, done: Vec::new(), size: 0 }
+        Self {
+            store: store.clone(),
+            hash,
+            present: None,
+            done: Vec::new(),
+            size: 0,
+            most: u64::MAX,
+            full: String::new(),
+        }
+    }
+
+    /// More than `most` bytes are refused in these words.
+    #[must_use]
+    pub fn with_room(self, most: u64, full: String) -> Self {
+        Self { most, full, ..self }
     }
 
     /// The next blocks belong to this part. Parts come in the order of [`Part`], each at most once.
@@ -87,6 +104,9 @@ impl Upload {
             self.begin_part(Part::Meta).await?;
         }
         self.size += block.len() as u64;
+        if self.size > self.most {
+            return Err(ImageError::NoRoom(self.full.clone()));
+        }
         if let Some((_, writing)) = &mut self.present {
             writing.worker.send(block.clone()).await?;
         }

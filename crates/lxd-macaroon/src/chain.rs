@@ -176,6 +176,8 @@ fn bound(primary: &[u8; 32], discharge: &[u8; 32]) -> [u8; 32] {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// A macaroon with one condition of another server, and its answer.
@@ -236,5 +238,66 @@ mod tests {
         answer.bind(&root.signature);
         let verified = root.verify(b"root", &[answer]).unwrap();
         assert!(verified.own.contains(&"declared username eve".to_owned()) && verified.discharges.is_empty());
+    }
+
+    /// A macaroon as its issuer made it.
+    fn with(conditions: &[String]) -> Macaroon {
+        let mut one = Macaroon::new(b"root", b"id".to_vec(), "here");
+        conditions.iter().for_each(|condition| one.require(condition));
+        one
+    }
+
+    proptest! {
+        #[test]
+        fn conditions_come_back_as_they_were_and_in_order(conditions in prop::collection::vec(".{0,20}", 0..20)) {
+            let read = Macaroon::from_json(&with(&conditions).to_json()).unwrap();
+            prop_assert_eq!(read.verify(b"root", &[]).unwrap().own, conditions);
+            prop_assert!(read.verify(b"other", &[]).is_err());
+        }
+
+        #[test]
+        fn nobody_takes_a_condition_away_or_changes_one(
+            conditions in prop::collection::vec("[a-z]{1,8}", 1..8),
+            at: prop::sample::Index,
+            other in "[a-z]{1,8}",
+        ) {
+            let (whole, at) = (with(&conditions), at.index(conditions.len()));
+            let mut shorter = whole.clone();
+            shorter.caveats.remove(at);
+            prop_assert!(shorter.verify(b"root", &[]).is_err());
+            let mut changed = whole.clone();
+            changed.caveats[at].id = other.clone().into_bytes();
+            prop_assert_eq!(changed.verify(b"root", &[]).is_ok(), conditions[at] == other);
+            let mut turned = whole;
+            turned.caveats.reverse();
+            let same = conditions.iter().eq(conditions.iter().rev());
+            prop_assert_eq!(turned.verify(b"root", &[]).is_ok(), same);
+        }
+
+        #[test]
+        fn who_adds_a_condition_only_narrows(
+            before in prop::collection::vec("[a-z]{1,8}", 0..5),
+            after in prop::collection::vec("[a-z]{1,8}", 0..5),
+        ) {
+            let mut one = with(&before);
+            after.iter().for_each(|condition| one.require(condition));
+            prop_assert_eq!(one.verify(b"root", &[]).unwrap().own, [before, after].concat());
+        }
+
+        #[test]
+        fn any_macaroons_are_looked_at(
+            ids in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 1..6),
+            boxes in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 1..6),
+            signature: [u8; 32],
+        ) {
+            let caveats = ids.iter().zip(&boxes).map(|(id, verification)| Caveat {
+                id: id.clone(),
+                verification: verification.clone(),
+                location: String::new(),
+            });
+            let one = Macaroon { location: String::new(), id: ids[0].clone(), caveats: caveats.collect(), signature };
+            let discharges = vec![one.clone(); 3];
+            prop_assert!(one.verify(b"root", &discharges).is_err());
+        }
     }
 }

@@ -47,8 +47,8 @@ pub async fn recognise<B>(
         return Ok(caller);
     }
     let cookies = cookies(request.headers());
-    let user = match core.identify(&cookies, address).await {
-        Ok(Some(user)) => user,
+    let (user, until) = match core.identify(&cookies, address).await {
+        Ok(Some(known)) => known,
         Ok(None) => return Ok(caller),
         Err(error) => {
             if error.kind() == Kind::Forbidden {
@@ -61,6 +61,7 @@ pub async fn recognise<B>(
         let core = core.clone();
         let now = move || core.recognise(&cookies, address).map_or_else(|| caller.clone(), Arc::new);
         watched.identify = Arc::new(now);
+        watched.until = until.map(|until| until.timestamp());
     }
     Ok(Arc::new(user))
 }

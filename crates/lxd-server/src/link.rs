@@ -5,6 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use lxd_auth::Caller;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -77,12 +78,30 @@ pub struct Watched {
     pub cut: CancellationToken,
     /// Who the client is now.
     pub identify: Arc<dyn Fn() -> Arc<Caller> + Send + Sync>,
+    /// When its certificate or macaroon ends, in seconds since 1970; `None` for never.
+    pub until: Option<i64>,
+}
+
+/// How long is slept at most: the clock may be set meanwhile.
+const NAP: Duration = Duration::from_secs(60);
+
+/// Waits until that second is over; for ever without one.
+async fn ended(until: Option<i64>) {
+    let Some(until) = until else { return std::future::pending().await };
+    loop {
+        let left = until.saturating_add(1).saturating_sub(chrono::Utc::now().timestamp());
+        match u64::try_from(left) {
+            Ok(left) if left > 0 => tokio::time::sleep(NAP.min(Duration::from_secs(left))).await,
+            _ => return,
+        }
+    }
 }
 
 impl Watched {
     /// Cuts the connection when the client is trusted less than it was at `before`.
     pub fn guard(self, before: Arc<Caller>, mut changes: watch::Receiver<u64>) {
         tokio::spawn(async move {
+            let mut until = self.until;
             loop {
                 // Asked before the first wait too: trust may have gone since the request was let in.
                 if before.may_more_than(&(self.identify)()) {
@@ -94,6 +113,7 @@ impl Watched {
                 }
                 tokio::select! {
                     changed = changes.changed() => if changed.is_err() { return },
+                    () = ended(until) => until = None,
                     () = self.cut.cancelled() => return,
                 }
             }
@@ -131,6 +151,16 @@ mod tests {
         ] {
             assert_eq!(before.may_more_than(now), expected, "{before:?} {now:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn who_is_known_for_a_while_is_cut_after_it() {
+        let end = chrono::Utc::now().timestamp();
+        let identify = move || Arc::new(caller(chrono::Utc::now().timestamp() <= end, None));
+        let (changes, cut) = (watch::Sender::new(0), CancellationToken::new());
+        let watched = Watched { cut: cut.clone(), identify: Arc::new(identify), until: Some(end) };
+        watched.guard(Arc::new(caller(true, None)), changes.subscribe());
+        tokio::time::timeout(Duration::from_secs(10), cut.cancelled()).await.unwrap();
     }
 
     #[tokio::test]

@@ -76,7 +76,11 @@ impl Network {
     pub fn new(service: Arc<Service>, stop: CancellationToken) -> Result<Arc<Self>> {
         let core = service.core();
         let acceptor = crate::tls::acceptor(&core.server.certificate)?;
-        let tls = Tls { acceptor, authority: Authority::load(core.paths.root())? };
+        let authority = Authority::load(core.paths.root())?;
+        if let Some(authority) = authority.clone() {
+            core.server.authority.get_or_init(|| Arc::new(authority));
+        }
+        let tls = Tls { acceptor, authority };
         Ok(Arc::new(Self { tls, service, https: Mutex::default(), debug: Mutex::default(), stop }))
     }
 
@@ -235,10 +239,10 @@ async fn serve_tls(
         valid: leaf.and_then(|der| lxd_auth::material::validity(der)),
         peer: Peer::Tls { fingerprint, certificate, address },
     };
-    let core = service.core().clone();
+    let (core, until) = (service.core().clone(), presented.valid.map(|(_, to)| to));
     let identify = Arc::new(move || Arc::new(identify(&core, &presented)));
     let (stream, cut) = Severable::new(stream);
-    let watched = Watched { cut, identify };
+    let watched = Watched { cut, identify, until };
     connection::serve_watched(service, watched, stream, stop).await;
 }
 
@@ -276,7 +280,7 @@ fn identify(core: &SharedCore, presented: &Presented) -> Caller {
     let known = core.trust.find(fingerprint);
     let (trusted, projects) = match (in_time, presented.signed, known) {
         (false, ..) | (_, Some(false), _) => (false, None),
-        (_, _, Some(known)) => (true, known.projects),
+        (_, _, Some(known)) => (known.is_client, known.projects),
         (_, Some(true), None) => (core.server.trusts_authority(), None),
         (_, None, None) => (false, None),
     };

@@ -45,7 +45,7 @@ impl Agent {
         );
         let reply = web::send("GET", &url, &headers(), Bytes::new(), egress).await?;
         let status = reply.status;
-        let answer = read(reply).await?;
+        let answer = read(reply, egress.patience).await?;
         if status != 200 {
             return Err(refused(&url, status, &answer));
         }

@@ -91,7 +91,7 @@ async fn acquire(
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         let reply = web::send("POST", &url, &headers, body, egress).await.map_err(named)?;
         let status = reply.status;
-        let answer = read(reply).await.map_err(named)?;
+        let answer = read(reply, egress.patience).await.map_err(named)?;
         if status == 200 {
             let answer: Value = serde_json::from_slice(&answer).map_err(Error::protocol).map_err(named)?;
             return Wire::parse(&answer["Macaroon"]).map_err(Error::protocol).map_err(named);

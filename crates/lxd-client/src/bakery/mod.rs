@@ -61,7 +61,7 @@ impl Bakery {
             }
             let reply = web::send(method, url, &headers, body.clone(), &egress).await?;
             let status = reply.status;
-            let answer = read(reply).await?;
+            let answer = read(reply, wait).await?;
             if status == 200 {
                 return Ok(answer);
             }
@@ -106,8 +106,16 @@ fn origin(url: &str) -> String {
     url[..end].to_owned()
 }
 
-/// A whole answer; one that is too long is refused.
-async fn read(mut reply: crate::Reply) -> Result<Bytes> {
+/// A whole answer; one that is too long, or that did not come within `wait`, is refused.
+///
+/// # Errors
+/// The connection broke, or that.
+pub async fn read(reply: crate::Reply, wait: Duration) -> Result<Bytes> {
+    let late = |_| Error::Protocol("The identity server does not end its answer".to_owned());
+    tokio::time::timeout(wait, collect(reply)).await.map_err(late)?
+}
+
+async fn collect(mut reply: crate::Reply) -> Result<Bytes> {
     let mut all = Vec::new();
     while let Some(chunk) = reply.chunk().await? {
         if all.len() + chunk.len() > LONGEST {
@@ -132,6 +140,35 @@ mod tests {
     fn origins() {
         assert_eq!(origin("http://a:1/b/c"), "http://a:1");
         assert_eq!(origin("https://a"), "https://a");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_does_not_end_or_is_endless_is_refused() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+            for many in [0, 1000] {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let chunk = chunk.clone();
+                tokio::spawn(async move {
+                    let _ = stream.read(&mut [0; 4096]).await;
+                    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+                    let _ = stream.write_all(head.as_bytes()).await;
+                    for _ in 0..many {
+                        let _ = stream.write_all(chunk.as_bytes()).await;
+                    }
+                    std::future::pending::<()>().await;
+                });
+            }
+        });
+        for text in ["does not end", "too long"] {
+            let wait = Duration::from_millis(if text == "too long" { 20_000 } else { 50 });
+            let sent = web::send("GET", &url, &HeaderMap::new(), Bytes::new(), &Egress::default()).await;
+            let refused = read(sent.unwrap(), wait).await.unwrap_err();
+            assert!(refused.to_string().contains(text), "{refused}");
+        }
     }
 
     #[test]

@@ -122,7 +122,7 @@ impl Form {
         let patient = Egress { patience: PATIENCE, ..egress.clone() };
         let reply = web::send("GET", wait, &headers(), Bytes::new(), &patient).await?;
         let status = reply.status;
-        let answer = read(reply).await?;
+        let answer = read(reply, egress.patience).await?;
         if status != 200 {
             return Err(refused(wait, status, &answer));
         }
@@ -134,7 +134,7 @@ impl Form {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let reply = web::send(method, url, &headers, body, egress).await?;
         let status = reply.status;
-        let answer = read(reply).await?;
+        let answer = read(reply, egress.patience).await?;
         if status != 200 {
             return Err(refused(url, status, &answer));
         }

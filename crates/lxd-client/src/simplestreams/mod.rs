@@ -3,7 +3,8 @@
 
 mod products;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
@@ -18,8 +19,10 @@ pub use products::parse;
 
 use crate::{Egress, Error, Reply, Result, web};
 
-/// The longest index or list of products that is read, in bytes.
-const LONGEST: usize = 128 * 1024 * 1024;
+/// Bytes of index and lists of products that are read of one server at most.
+const LONGEST: usize = 64 * 1024 * 1024;
+/// Lists of products of one server that are read at most.
+const MOST_LISTS: usize = 64;
 
 /// An image that a server offers.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -42,6 +45,8 @@ pub struct StreamImage {
     pub serial: String,
     /// The metadata, and for a split image the root file system.
     pub files: Vec<StreamFile>,
+    /// Path of the list that offers it.
+    pub list: Arc<str>,
 }
 
 /// A file of an image.
@@ -82,6 +87,8 @@ impl StreamImage {
 pub struct Streams {
     /// The images.
     pub images: Vec<StreamImage>,
+    /// Bytes that were read for them.
+    pub bytes: u64,
     /// Version of the answers (tag or date), for asking again.
     etags: BTreeMap<String, String>,
 }
@@ -99,6 +106,14 @@ struct IndexEntry {
     path: String,
 }
 
+impl Index {
+    /// The lists of images, each once.
+    fn paths(self) -> BTreeSet<String> {
+        let entries = self.index.into_values().filter(|entry| entry.datatype == "image-downloads");
+        entries.map(|entry| entry.path).filter(|path| is_plain(path)).take(MOST_LISTS).collect()
+    }
+}
+
 impl Streams {
     /// Reads what a server offers; with what it offered before, only what changed since is sent.
     ///
@@ -106,49 +121,35 @@ impl Streams {
     /// The server is away or sends no index.
     pub async fn fetch(server: &str, before: Option<&Self>, egress: &Egress) -> Result<Self> {
         let base = server.trim_end_matches('/');
-        let mut etags = BTreeMap::new();
+        let mut budget = LONGEST;
         let index_url = format!("{base}/streams/v1/index.json");
-        let index: Index = match load(&index_url, "", egress).await? {
+        let index: Index = match load(&index_url, "", egress, &mut budget).await? {
             Loaded::New(bytes, _) => serde_json::from_slice(&bytes).map_err(Error::protocol)?,
             Loaded::Same => return Err(Error::Protocol(format!("{index_url:?}: unexpected answer 304"))),
         };
-        let mut images = Vec::new();
-        let entries = index.index.into_values().filter(|entry| entry.datatype == "image-downloads");
-        let paths: Vec<String> = entries.map(|entry| entry.path).filter(|path| is_plain(path)).collect();
-        // Unchanged as a whole, or read anew as a whole: images do not remember which list they came from.
-        let mut changed = before.is_none_or(|before| before.etags.len() != paths.len());
-        let mut lists = Vec::new();
-        for path in &paths {
-            let known = before.and_then(|before| before.etags.get(path)).map_or("", String::as_str);
-            match load(&format!("{base}/{path}"), known, egress).await? {
+        let mut now = Self::default();
+        for path in index.paths() {
+            let known = before.and_then(|before| before.etags.get(&path)).map_or("", String::as_str);
+            let list: Arc<str> = path.as_str().into();
+            match load(&format!("{base}/{path}"), known, egress, &mut budget).await? {
                 Loaded::Same => {
-                    etags.insert(path.clone(), known.to_owned());
-                    lists.push(None);
+                    let before = before.into_iter().flat_map(|before| &before.images);
+                    now.images.extend(before.filter(|image| *image.list == *path).cloned());
+                    now.etags.insert(path, known.to_owned());
                 }
                 Loaded::New(bytes, etag) => {
-                    changed = true;
+                    let images = parse(&bytes)?.into_iter();
+                    now.images.extend(images.map(|image| StreamImage { list: list.clone(), ..image }));
                     if !etag.is_empty() {
-                        etags.insert(path.clone(), etag);
+                        now.etags.insert(path, etag);
                     }
-                    lists.push(Some(bytes));
                 }
             }
         }
-        if let Some(before) = before.filter(|_| !changed) {
-            return Ok(before.clone());
-        }
-        for (path, list) in paths.iter().zip(lists) {
-            let bytes = match list {
-                Some(bytes) => bytes,
-                None => match load(&format!("{base}/{path}"), "", egress).await? {
-                    Loaded::New(bytes, _) => bytes,
-                    Loaded::Same => continue,
-                },
-            };
-            images.extend(parse(&bytes)?);
-        }
-        sort(&mut images);
-        Ok(Self { images, etags })
+        // Lists that were not sent again are kept, so they count as they did.
+        now.bytes = before.map_or(0, |before| before.bytes).max((LONGEST - budget) as u64);
+        sort(&mut now.images);
+        Ok(now)
     }
 
     /// The images as LXD servers list theirs; the newest of each product has the aliases, those of the own architecture
@@ -235,7 +236,8 @@ enum Loaded {
     Same,
 }
 
-async fn load(url: &str, etag: &str, egress: &Egress) -> Result<Loaded> {
+/// Reads a file, with no more bytes than are left in the budget.
+async fn load(url: &str, etag: &str, egress: &Egress, budget: &mut usize) -> Result<Loaded> {
     let mut headers = HeaderMap::new();
     headers.insert("user-agent", HeaderValue::from_static("LXD 4.18"));
     if let Some(version) = HeaderValue::from_str(etag).ok().filter(|etag| !etag.is_empty()) {
@@ -253,9 +255,10 @@ async fn load(url: &str, etag: &str, egress: &Egress) -> Result<Loaded> {
     let mut bytes = Vec::new();
     let silent = |_| Error::Connect(format!("{url:?}: timeout in the middle of the answer"));
     while let Some(block) = tokio::time::timeout(egress.patience, reply.chunk()).await.map_err(silent)?? {
-        if bytes.len() + block.len() > LONGEST {
-            return Err(Error::Protocol(format!("{url:?} is longer than {LONGEST} bytes")));
-        }
+        let Some(left) = budget.checked_sub(block.len()) else {
+            return Err(Error::Protocol(format!("{url:?}: the lists are longer than {LONGEST} bytes")));
+        };
+        *budget = left;
         bytes.extend_from_slice(&block);
     }
     Ok(Loaded::New(bytes, etag))
@@ -298,7 +301,7 @@ mod tests {
         }});
         let mut images = parse(list.to_string().as_bytes()).unwrap();
         sort(&mut images);
-        Streams { images, etags: BTreeMap::new() }
+        Streams { images, ..Streams::default() }
     }
 
     #[test]
@@ -343,6 +346,72 @@ mod tests {
         let deltas: Vec<_> = image.files[1].deltas.iter().map(|delta| (&*delta.base, &*delta.path)).collect();
         assert_eq!(deltas, [(&*hash('a'), "images/d")]);
         assert_eq!(image.created.unwrap().to_rfc3339(), "2022-01-01T00:00:00+00:00");
+    }
+
+    #[test]
+    fn only_so_many_lists_are_read_and_each_once() {
+        let entry = |path: String| json!({"datatype": "image-downloads", "path": path});
+        let many: serde_json::Map<_, _> =
+            (0..200).map(|n| (n.to_string(), entry(format!("l/{n}")))).collect();
+        let index: Index = serde_json::from_value(json!({"index": many})).unwrap();
+        assert_eq!(index.paths().len(), MOST_LISTS);
+        let same: serde_json::Map<_, _> = (0..9).map(|n| (n.to_string(), entry("l/x".to_owned()))).collect();
+        let index: Index = serde_json::from_value(json!({"index": same})).unwrap();
+        assert_eq!(index.paths().len(), 1);
+    }
+
+    /// A server that sends these answers, one for each connection.
+    async fn serve(answers: Vec<String>) -> String {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = vec![0; 4096];
+                let _ = stream.read(&mut request).await.unwrap();
+                stream.write_all(format!("HTTP/1.1 {answer}").as_bytes()).await.unwrap();
+            }
+        });
+        url
+    }
+
+    fn ok(body: &serde_json::Value, etag: &str) -> String {
+        let body = body.to_string();
+        format!(
+            "200 OK\r\nETag: \"{etag}\"\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        )
+    }
+
+    #[tokio::test]
+    async fn lists_that_did_not_change_are_kept_beside_those_that_did() {
+        let index = json!({"index": {
+            "a": {"datatype": "image-downloads", "path": "a.json"},
+            "b": {"datatype": "image-downloads", "path": "b.json"},
+        }});
+        let list = |digit: char| {
+            let item = json!({"ftype": "lxd_combined.tar.gz", "path": "x", "size": 1, "sha256": hash(digit)});
+            json!({"products": {"p": {"arch": "amd64", "versions": {"1": {"items": {"x": item}}}}}})
+        };
+        let same = "304 Not Modified\r\nConnection: close\r\n\r\n".to_owned();
+        let first = vec![ok(&index, "i"), ok(&list('1'), "a1"), ok(&list('2'), "b1")];
+        let second = vec![ok(&index, "i"), same, ok(&list('3'), "b2")];
+        let url = serve([first, second].concat()).await;
+        let egress = Egress::default();
+        let before = Streams::fetch(&url, None, &egress).await.unwrap();
+        let now = Streams::fetch(&url, Some(&before), &egress).await.unwrap();
+        let mut found: Vec<_> = now.images.iter().map(|image| (&*image.list, &*image.fingerprint)).collect();
+        found.sort_unstable();
+        assert_eq!(found, [("a.json", &*hash('1')), ("b.json", &*hash('3'))]);
+    }
+
+    #[tokio::test]
+    async fn a_budget_holds_for_all_lists_together() {
+        let url = serve(vec![ok(&json!("x".repeat(100)), ""), ok(&json!("x".repeat(100)), "")]).await;
+        let (egress, mut budget) = (Egress::default(), 150);
+        assert!(load(&url, "", &egress, &mut budget).await.is_ok());
+        assert!(load(&url, "", &egress, &mut budget).await.is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Lists of products: JSON from strangers, whatever is in it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use lxd_types::arch::Architecture;
@@ -199,6 +200,7 @@ fn image(
         properties,
         serial: serial.to_owned(),
         files: files.iter().map(|item| file(product, version, item)).collect(),
+        list: Arc::default(),
     }
 }
 

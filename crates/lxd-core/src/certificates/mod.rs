@@ -18,19 +18,18 @@ pub use add::Added;
 
 use crate::{Core, Lifecycle};
 
-/// What the trust store holds: the client certificates of the database.
+/// What the trust store holds: the certificates of the database, whatever their type.
 ///
 /// # Errors
 /// A failure of the database.
 pub async fn known(db: &Db) -> Result<HashMap<String, Trusted>> {
     let all = db.read(certificates::list).await?;
-    let clients = all.into_iter().filter(|certificate| certificate.kind == certificates::CLIENT);
-    Ok(clients
-        .map(|certificate| {
-            let projects = certificate.restricted.then(|| Limits::of_certificate(certificate.projects));
-            (certificate.fingerprint, Trusted { projects })
-        })
-        .collect())
+    let trusted = |certificate: Certificate| {
+        let projects = certificate.restricted.then(|| Limits::of_certificate(certificate.projects));
+        let is_client = certificate.kind == certificates::CLIENT;
+        (certificate.fingerprint, Trusted { is_client, projects })
+    };
+    Ok(all.into_iter().map(trusted).collect())
 }
 
 /// URL of a certificate.
@@ -127,6 +126,9 @@ impl Core {
                 new
             }
         };
+        if material.fingerprint != old.fingerprint {
+            self.refuse_gain(old)?;
+        }
         let prefix = old.fingerprint.clone();
         let fingerprint = material.fingerprint.clone();
         let changed = move |tx: &lxd_db::Tx<'_>| {
@@ -156,9 +158,11 @@ impl Core {
     /// Removes a certificate.
     ///
     /// # Errors
-    /// There is none whose fingerprint begins so.
+    /// There is none whose fingerprint begins so, or its holder would have more rights then than before.
     pub async fn remove_certificate(&self, permit: &Permit, prefix: &str) -> Result<()> {
-        let prefix = prefix.to_owned();
+        let prefix = self.certificate(permit.caller(), prefix).await?;
+        self.refuse_gain(&prefix)?;
+        let prefix = prefix.fingerprint;
         let removed = move |tx: &lxd_db::Tx<'_>| {
             let certificate = certificates::get(tx, &prefix)?;
             certificates::delete(tx, certificate.id)?;
@@ -169,6 +173,20 @@ impl Core {
         let event = Lifecycle::new("certificate-deleted", url(&fingerprint)).in_project(&default());
         self.tell(permit.caller(), event);
         Ok(())
+    }
+
+    /// With `core.trust_ca_certificates` who is not in the trust store is trusted without limits: nobody gets there by being
+    /// removed from it.
+    fn refuse_gain(&self, certificate: &Wire) -> Result<()> {
+        let is_limited = certificate.restricted || certificate.kind != kind_name(certificates::CLIENT);
+        let Some(authority) = self.server.authority.get().filter(|_| is_limited) else { return Ok(()) };
+        if !self.server.trusts_authority() || !authority.may_vouch_for(&certificate.certificate) {
+            return Ok(());
+        }
+        Err(Error::bad_request(
+            "With core.trust_ca_certificates the owner of this certificate would be trusted without its limits: \
+             revoke it in ca.crl and restart the server first",
+        ))
     }
 
     /// Makes the trust store agree with the database; connections look there at each request. Who lost something of

@@ -8,10 +8,10 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use http::HeaderMap;
 use lxd_auth::{Caller, Candid, Identity, Limits, Peer};
-use lxd_client::{Egress, web};
+use lxd_client::{Egress, bakery, web};
 use lxd_macaroon::{Challenge, PublicKey};
 use lxd_types::{Error, Result};
 use serde_json::Value;
@@ -111,14 +111,14 @@ impl Provider {
         Ok(None)
     }
 
-    /// The caller, by what is known now without asking anybody.
-    fn recognise(&self, cookies: &[String], address: SocketAddr) -> Option<Caller> {
-        let user = self.user(cookies).ok().flatten()?.user;
+    /// The caller, by what is known now without asking anybody, and when its macaroon ends.
+    fn recognise(&self, cookies: &[String], address: SocketAddr) -> Option<(Caller, Option<DateTime<Utc>>)> {
+        let Identity { user, until } = self.user(cookies).ok().flatten()?;
         let projects = match &self.rbac {
             None => None,
             Some(rbac) => rbac.known(&user).unwrap_or(Some(Limits::default())),
         };
-        Some(Caller { peer: Peer::External { user, address }, trusted: true, projects })
+        Some((Caller { peer: Peer::External { user, address }, trusted: true, projects }, until))
     }
 }
 
@@ -133,7 +133,7 @@ async fn fetch_key(location: &str, egress: &Egress) -> Result<PublicKey> {
     let reply = web::send("GET", &url, &HeaderMap::new(), Bytes::new(), egress).await;
     let reply = reply.map_err(|error| failed(&error.to_string()))?;
     let status = reply.status;
-    let body = reply.bytes().await.map_err(|error| failed(&error.to_string()))?;
+    let body = bakery::read(reply, WAIT).await.map_err(|error| failed(&error.to_string()))?;
     let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
     let key = answer["PublicKey"].as_str().and_then(|text| text.parse().ok());
     key.ok_or_else(|| failed(&format!("its answer (status {status}) has none")))
@@ -145,11 +145,15 @@ impl Core {
         Egress { proxies: self.proxies(), patience: WAIT, ..Egress::default() }
     }
 
-    /// Who brings these cookies; `None` when they prove nothing.
+    /// Who brings these cookies, and until when they prove it; `None` when they prove nothing.
     ///
     /// # Errors
     /// The user's domain is not let in, or a server that must be asked does not answer.
-    pub async fn identify(&self, cookies: &[String], address: SocketAddr) -> Result<Option<Caller>> {
+    pub async fn identify(
+        &self,
+        cookies: &[String],
+        address: SocketAddr,
+    ) -> Result<Option<(Caller, Option<DateTime<Utc>>)>> {
         let Some(provider) = self.identities.present() else { return Ok(None) };
         provider.candid(&self.to_identities()).await?;
         let Some(identity) = provider.user(cookies)? else { return Ok(None) };
@@ -161,7 +165,7 @@ impl Core {
 
     /// The same by what is known now, without asking anybody.
     pub fn recognise(&self, cookies: &[String], address: SocketAddr) -> Option<Caller> {
-        self.identities.present()?.recognise(cookies, address)
+        self.identities.present()?.recognise(cookies, address).map(|(caller, _)| caller)
     }
 
     /// What a client that knows macaroons is answered when it has no good one; `None` without an identity server.

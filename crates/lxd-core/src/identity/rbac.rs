@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lxd_auth::{Limits, Rights};
@@ -21,22 +21,60 @@ use crate::{Core, SharedCore};
 /// How long the service may take to answer.
 const WAIT: Duration = Duration::from_secs(20);
 /// How long it may wait for a change before it answers.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Until it is asked again after a failure.
 const RETRY: Duration = Duration::from_secs(5);
 /// Between two questions for changes.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Users whose rights are kept at most.
 const MOST: usize = 4096;
+/// How old rights may be when a message of a change may have been lost: older ones are asked for anew.
+const FRESH: Duration = Duration::from_secs(10);
+/// How old rights may be that cannot be asked for.
+const LONGEST: Duration = Duration::from_secs(600);
+/// How often in a row is asked for rights that change meanwhile.
+const TRIES: usize = 5;
 
 /// The service, and what it told.
 pub(super) struct Rbac {
     settings: RbacSettings,
     /// `None` when the agent has no usable key.
     bakery: Option<Bakery>,
-    /// The limits of users; `None` inside for administrators. Held for a look-up or an insertion.
-    users: Mutex<HashMap<String, Option<Limits>>>,
+    /// Held for a look-up or an insertion.
+    users: Mutex<Users>,
     projects: Notify,
+}
+
+/// The users who are known.
+#[derive(Default)]
+struct Users {
+    known: HashMap<String, Known>,
+    /// Counts the changes that were heard of: an answer that was asked for before one is not kept.
+    changes: u64,
+}
+
+/// What the service said of a user.
+#[derive(Clone, Debug)]
+struct Known {
+    /// `None` for an administrator.
+    limits: Option<Limits>,
+    at: Instant,
+}
+
+impl Users {
+    /// Keeps what was asked for when so many changes had been heard of; false when there were more since.
+    fn keep(&mut self, user: &str, limits: Option<Limits>, changes: u64) -> bool {
+        if self.changes != changes {
+            return false;
+        }
+        if self.known.len() >= MOST && !self.known.contains_key(user) {
+            // One for one: the others do not lose their connections.
+            let oldest = self.known.iter().min_by_key(|(_, known)| known.at).map(|(user, _)| user.clone());
+            oldest.and_then(|oldest| self.known.remove(&oldest));
+        }
+        self.known.insert(user.to_owned(), Known { limits, at: Instant::now() });
+        true
+    }
 }
 
 impl Rbac {
@@ -57,25 +95,31 @@ impl Rbac {
 
     /// What is known of a user: `Some(None)` for an administrator.
     pub(super) fn known(&self, user: &str) -> Option<Option<Limits>> {
-        self.users().get(user).cloned()
+        self.users().known.get(user).map(|known| known.limits.clone())
     }
 
-    fn users(&self) -> std::sync::MutexGuard<'_, HashMap<String, Option<Limits>>> {
+    fn users(&self) -> std::sync::MutexGuard<'_, Users> {
         self.users.lock().expect("no panic happens while the lock is held")
     }
 
     /// Asks for the rights of a user that nothing is known of.
     pub(super) async fn learn(&self, db: &Db, user: &str) -> Result<()> {
-        if self.known(user).is_some() {
-            return Ok(());
+        match self.known(user) {
+            Some(_) => Ok(()),
+            None => self.ask(db, user).await.map(drop),
         }
-        let limits = self.limits(db, user).await?;
-        let mut users = self.users();
-        if users.len() >= MOST {
-            users.clear();
+    }
+
+    /// Asks for the rights of a user and keeps them; those that change while they are asked for are asked for again.
+    async fn ask(&self, db: &Db, user: &str) -> Result<Option<Limits>> {
+        for _ in 0..TRIES {
+            let changes = self.users().changes;
+            let limits = self.limits(db, user).await?;
+            if self.users().keep(user, limits.clone(), changes) {
+                return Ok(limits);
+            }
         }
-        users.insert(user.to_owned(), limits);
-        Ok(())
+        Err(Error::unavailable(format!("The rights of {user:?} change all the time")))
     }
 
     async fn limits(&self, db: &Db, user: &str) -> Result<Option<Limits>> {
@@ -121,29 +165,50 @@ impl Rbac {
         Ok(())
     }
 
-    /// Asks anew for the rights of all users that are known; who cannot be asked for loses them. Returns who has others
-    /// than before.
-    async fn refresh(&self, db: &Db) -> Vec<String> {
-        let mut changed = Vec::new();
-        let known: Vec<String> = self.users().keys().cloned().collect();
-        for user in known {
-            let limits = self.limits(db, &user).await;
-            let mut users = self.users();
-            let before = users.remove(&user);
-            match limits {
-                Ok(limits) if before.as_ref() == Some(&limits) => drop(users.insert(user, limits)),
-                Ok(limits) => {
-                    users.insert(user.clone(), limits);
-                    changed.push(user);
-                }
-                Err(error) => {
-                    tracing::warn!(user, error = error.chain(), "The rights of a user are unknown");
-                    changed.push(user);
+    /// Asks anew for the rights of users. Something changed: of all, and who cannot be asked for loses them. Something may
+    /// have changed: of those that were not asked for just now, who lose them when they are too old. Returns who has
+    /// others than before.
+    async fn refresh(&self, db: &Db, heard: Heard) -> Vec<String> {
+        let (mut changed, mut away) = (Vec::new(), false);
+        for (user, before) in self.outdated(heard) {
+            // One question is enough to know that the service is away.
+            let now = if away { None } else { self.ask(db, &user).await.map_err(warn_of(&user)).ok() };
+            match now {
+                Some(limits) if limits == before.limits => {}
+                Some(_) => changed.push(user),
+                None => {
+                    away = true;
+                    if heard == Heard::Change || before.at.elapsed() > LONGEST {
+                        self.users().known.remove(&user);
+                        changed.push(user);
+                    }
                 }
             }
         }
         changed
     }
+
+    /// The users to ask for; from now on no answer counts that was asked for before.
+    fn outdated(&self, heard: Heard) -> Vec<(String, Known)> {
+        let mut users = self.users();
+        users.changes += 1;
+        let old = |known: &Known| heard == Heard::Change || known.at.elapsed() > FRESH;
+        let old = users.known.iter().filter(|(_, known)| old(known));
+        old.map(|(user, known)| (user.clone(), known.clone())).collect()
+    }
+}
+
+fn warn_of(user: &str) -> impl FnOnce(Error) + '_ {
+    move |error| tracing::warn!(user, error = error.chain(), "The rights of a user are unknown")
+}
+
+/// What the service said of changes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Heard {
+    /// There was one.
+    Change,
+    /// It broke off: there may have been one.
+    Nothing,
 }
 
 /// What the service was told of the projects.
@@ -183,46 +248,74 @@ async fn tell(rbac: Arc<Rbac>, core: Weak<Core>) {
     let mut told = Told::default();
     loop {
         let Some(db) = core.upgrade().map(|core| core.db.clone()) else { return };
-        match rbac.tell_projects(&db, &mut told).await {
+        let changed = rbac.projects.notified();
+        let changed = match rbac.tell_projects(&db, &mut told).await {
             Ok(()) => {
-                rbac.projects.notified().await;
-                // Rights are kept by the names of projects.
-                let Some(core) = core.upgrade() else { return };
-                renew(&rbac, &core).await;
+                changed.await;
+                true
             }
             Err(error) => {
                 tracing::warn!(error = error.chain(), "The RBAC service does not know the projects");
-                tokio::time::sleep(RETRY).await;
+                tokio::time::timeout(RETRY, changed).await.is_ok()
             }
+        };
+        if changed {
+            // Rights are kept by the names of projects.
+            renew(&rbac, &core, Heard::Change).await;
         }
     }
 }
 
-/// Asks anew for all rights; who lost some loses its connections.
-async fn renew(rbac: &Rbac, core: &Core) {
-    let changed = rbac.refresh(&core.db).await;
+/// Asks anew for rights; who lost some loses its connections.
+async fn renew(rbac: &Rbac, core: &Weak<Core>, heard: Heard) {
+    let Some(core) = core.upgrade() else { return };
+    let changed = rbac.refresh(&core.db, heard).await;
     core.distrust("candid", |user| changed.iter().any(|one| one == user));
 }
 
 async fn hear(rbac: Arc<Rbac>, core: Weak<Core>) {
-    loop {
-        match rbac.call("GET", "changes", Bytes::new(), PATIENCE).await {
+    let mut heard = Heard::Nothing;
+    while core.strong_count() > 0 {
+        // Rights are asked for while the next change is waited for already: none falls between the two.
+        let next = rbac.call("GET", "changes", Bytes::new(), PATIENCE);
+        let (next, ()) = tokio::join!(next, renew(&rbac, &core, heard));
+        heard = match next {
             Ok(_) => {
-                let Some(core) = core.upgrade() else { return };
-                renew(&rbac, &core).await;
                 tokio::time::sleep(PAUSE).await;
+                Heard::Change
             }
             Err(error) => {
                 tracing::debug!(error = error.chain(), "The RBAC service tells no changes");
                 tokio::time::sleep(RETRY).await;
+                Heard::Nothing
             }
-        }
+        };
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_from_before_a_change_is_not_kept() {
+        let mut users = Users::default();
+        assert!(users.keep("bob", None, 0));
+        users.changes += 1;
+        assert!(!users.keep("eve", None, 0));
+        assert!(users.keep("eve", None, 1));
+        assert_eq!(users.known.len(), 2);
+    }
+
+    #[test]
+    fn one_more_user_costs_one() {
+        let mut users = Users::default();
+        for number in 0..=MOST {
+            users.keep(&number.to_string(), None, 0);
+        }
+        assert_eq!(users.known.len(), MOST);
+        assert!(users.known.contains_key(&MOST.to_string()) && !users.known.contains_key("0"));
+    }
 
     #[test]
     fn only_changes_are_told() {

@@ -14,7 +14,7 @@ use lxd_types::arch::Architecture;
 use lxd_types::names::{Fingerprint, ProjectName};
 use lxd_types::{Error, Kind, Result};
 
-use super::{owner, profile_ids, url_of};
+use super::{owner, profile_ids, receive, refresh, url_of};
 use crate::journal::Log;
 use crate::lifecycle::Lifecycle;
 use crate::projects::{Change, allowed};
@@ -43,6 +43,8 @@ pub struct UploadOptions {
     pub expiry: Option<DateTime<Utc>>,
     /// Where it was fetched from.
     pub source: Option<images::Source>,
+    /// The id of the image that it is the newer version of: it takes the place of that, as that is when it is recorded.
+    pub replaces: Option<i64>,
 }
 
 impl UploadOptions {
@@ -72,9 +74,12 @@ pub struct ImageUpload {
 }
 
 impl ImageUpload {
-    /// Begins to receive.
-    pub fn new(core: &Core, split: bool) -> Self {
-        Self { state: Ok(Upload::new(&core.image_store)), split, filename: String::new() }
+    /// Begins to receive for a project.
+    ///
+    /// # Errors
+    /// There is no such project.
+    pub async fn new(core: &Core, permit: &Permit, split: bool) -> Result<Self> {
+        Ok(Self { state: Ok(receive(core, permit.project()).await?), split, filename: String::new() })
     }
 
     /// The next block belongs to this part of a form.
@@ -187,6 +192,7 @@ struct Plan {
     image: images::Image,
     profiles: Option<Vec<String>>,
     aliases: Vec<(String, String)>,
+    replaces: Option<i64>,
 }
 
 impl Plan {
@@ -216,7 +222,8 @@ impl Plan {
             source: options.source,
             ..images::Image::default()
         };
-        Ok(Self { project: project.clone(), image, profiles: options.profiles, aliases: options.aliases })
+        let UploadOptions { profiles, aliases, replaces, .. } = options;
+        Ok(Self { project: project.clone(), image, profiles, aliases, replaces })
     }
 
     fn word(&self) -> &'static str {
@@ -242,9 +249,17 @@ impl Plan {
     fn record(&self, tx: &Tx<'_>) -> Result<()> {
         self.check(tx)?;
         let project_id = owner(tx, &self.project)?;
-        let profiles = profile_ids(tx, &self.project, self.profiles.as_deref())?;
-        let image = images::Image { project_id, ..self.image.clone() };
+        let mut profiles = profile_ids(tx, &self.project, self.profiles.as_deref())?;
+        let mut image = images::Image { project_id, ..self.image.clone() };
+        let old = self.replaces.map(|id| images::by_id(tx, id)).transpose()?;
+        if let Some(old) = &old {
+            (image.public, image.auto_update, image.cached) = (old.public, old.auto_update, old.cached);
+            profiles = profile_ids(tx, &self.project, Some(&old.profiles))?;
+        }
         let id = images::insert(tx, nodes::LONE, &image, &profiles)?;
+        if let Some(old) = &old {
+            refresh::take_over(tx, old, id)?;
+        }
         for (name, description) in &self.aliases {
             image_aliases::insert(tx, project_id, id, name, description)?;
         }

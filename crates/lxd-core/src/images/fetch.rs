@@ -34,7 +34,7 @@ pub async fn fetch(
 ) -> Result<Received> {
     let silence = core.faults.patience(remote::SILENCE);
     let mut meter = Meter::new(op, "download_progress", found.size(), silence);
-    let mut upload = Upload::new(&core.image_store);
+    let mut upload = super::receive(core, project).await?;
     match found {
         Found::Lxd(image) => {
             meter.limit(found.size().saturating_add(SLACK));

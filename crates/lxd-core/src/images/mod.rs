@@ -21,8 +21,12 @@ mod url;
 
 use lxd_api::Timestamp;
 use lxd_db::{Tx, profiles, projects};
+use lxd_image::Upload;
 use lxd_types::names::ProjectName;
-use lxd_types::{Error, Result};
+use lxd_types::{Error, Kind, Result};
+
+use crate::Core;
+use crate::projects::image_room;
 
 pub use aliases::{create_alias, delete_alias, get_alias, list_aliases, rename_alias, update_alias};
 pub use create::{ImageUpload, UploadOptions, create_from_upload};
@@ -49,6 +53,24 @@ pub(crate) fn url_of(fingerprint: &str) -> String {
 /// The id of the project that has the images of a project.
 fn owner(tx: &Tx<'_>, project: &ProjectName) -> Result<i64> {
     projects::owner_of(tx, project.as_str(), "images")
+}
+
+/// Space on the disk that no image takes.
+const KEPT_FREE: u64 = 64 << 20;
+
+/// Begins to receive an image of a project: not more than fits into its `limits.disk` and on the disk (security.md E5).
+///
+/// # Errors
+/// There is no such project; the store cannot be looked at.
+async fn receive(core: &Core, project: &ProjectName) -> Result<Upload> {
+    let (name, store) = (project.clone(), core.image_store.clone());
+    let left = core.db.read(move |tx| image_room(tx, name.as_str())).await?;
+    let free = tokio::task::spawn_blocking(move || store.free()).await;
+    let free =
+        free.map_err(|panic| Error::with_source(Kind::Internal, "Looking at the store panicked", panic))??;
+    let on_disk = (free.saturating_sub(KEPT_FREE), "There is no space left for the image".to_owned());
+    let (most, full) = left.into_iter().chain([on_disk]).min().unwrap_or_default();
+    Ok(Upload::new(&core.image_store).with_room(most, full))
 }
 
 /// The ids of the profiles that an image names; none given: the profile `default`.

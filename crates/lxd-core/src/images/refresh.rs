@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use lxd_auth::Permit;
 use lxd_config::{project as project_keys, server as server_keys};
-use lxd_db::{image_aliases, images, projects};
+use lxd_db::{Tx, image_aliases, images, projects};
+use lxd_image::Received;
 use lxd_task::operation::Operation;
 use lxd_task::{OpHandle, OperationSpec};
 use lxd_types::names::{Fingerprint, ProjectName};
@@ -18,8 +19,12 @@ use super::fetch::fetch;
 use super::get::{View, find};
 use super::remote::{self, RemoteImage};
 use super::{delete, url_of};
+use crate::journal::Log;
 use crate::lifecycle::Lifecycle;
-use crate::{Core, SharedCore};
+use crate::{Core, SharedCore, Undo};
+
+/// How many silences long an update in the background may take.
+const LONGEST: u32 = 60;
 
 /// Seconds of an hour.
 const HOUR: u64 = 60 * 60;
@@ -33,21 +38,23 @@ pub async fn refresh(core: &SharedCore, permit: &Permit, prefix: &str) -> Result
     let row = find(core, view, prefix).await?;
     let spec = OperationSpec::task("Refreshing image", permit.project().as_str())
         .on("images", url_of(&row.fingerprint))
-        .by(permit.caller().requestor());
+        .by(permit.caller().requestor())
+        .cancellable();
     let (work, permit) = (core.clone(), permit.clone());
     Ok(core.operations.spawn(spec, move |op| async move {
-        let refreshed = update(&work, &permit, &op, row).await?;
+        let refreshed = update(&work, &permit, &op, row.id).await?;
         op.set("refreshed", refreshed);
         Ok(())
     }))
 }
 
 /// Replaces an image by the present one of its source; true when there was a newer one.
-async fn update(core: &SharedCore, permit: &Permit, op: &OpHandle, old: images::Image) -> Result<bool> {
-    let Some(source) = old.source.clone() else { return Ok(false) };
-    let wanted = RemoteImage::stored(&source, old.kind);
+async fn update(core: &SharedCore, permit: &Permit, op: &OpHandle, id: i64) -> Result<bool> {
+    let old = core.db.read(move |tx| images::by_id(tx, id)).await?;
+    let Some(source) = &old.source else { return Ok(false) };
+    let wanted = RemoteImage::stored(source, old.kind);
     let project: ProjectName = old.project.parse()?;
-    let found = remote::find(core, &project, &wanted, Duration::ZERO).await?;
+    let found = remote::find(core, &project, op, &wanted, Duration::ZERO).await?;
     if found.fingerprint() == old.fingerprint {
         return Ok(false);
     }
@@ -56,32 +63,63 @@ async fn update(core: &SharedCore, permit: &Permit, op: &OpHandle, old: images::
     let _turn = turn.lock().await;
     // Images belong to the project that owns them, which may be another than that of the request.
     let permit = permit.in_project(project);
-    if !remote::is_here(core, permit.project(), &fingerprint).await? {
-        let options = UploadOptions {
-            public: old.public,
-            auto_update: old.auto_update,
-            cached: old.cached,
-            profiles: Some(old.profiles.clone()),
-            ..remote::options(&found, &wanted)
-        };
-        let received = fetch(core, permit.project(), op, &wanted, &found).await?;
-        create::store(core, &permit, op, received, options).await?;
-    }
-    let (id, project_id, new) = (old.id, old.project_id, fingerprint.clone());
-    core.db
-        .write(move |tx| {
-            let new = images::get(tx, project_id, new.as_str(), false)?;
-            image_aliases::move_all(tx, id, new.id)?;
-            match images::by_id(tx, id)?.last_used {
-                Some(last_used) => images::set_last_used(tx, new.id, last_used),
-                None => Ok(()),
-            }
-        })
+    let received = match remote::is_here(core, permit.project(), &fingerprint).await? {
+        true => None,
+        false => Some(fetch(core, permit.project(), op, &wanted, &found).await?),
+    };
+    let options = UploadOptions { replaces: Some(id), ..remote::options(&found, &wanted) };
+    let before: Fingerprint = old.fingerprint.parse()?;
+    replace(core, &permit, op, &before, id, &fingerprint, received.map(|received| (received, options)))
         .await?;
-    delete::run(core, &permit, &old.fingerprint.parse()?).await?;
     let event = Lifecycle::new("image-refreshed", url_of(fingerprint.as_str())).in_project(permit.project());
     core.tell(permit.caller(), event);
     Ok(true)
+}
+
+/// Puts a newer image (one that came just now, or is here) in the place of an older one, whose files then go.
+async fn replace(
+    core: &SharedCore,
+    permit: &Permit,
+    op: &OpHandle,
+    old: &Fingerprint,
+    id: i64,
+    new: &Fingerprint,
+    came: Option<(Received, UploadOptions)>,
+) -> Result<()> {
+    let _gate = core
+        .gates
+        .enter(create::url(old), "refresh")
+        .map_err(|_| Error::busy("Another operation holds the image"))?;
+    core.undoable(async |undo: &mut Log| {
+        // Nothing is removed while a row names the files.
+        undo.push(Undo::ForgetImage { fingerprint: old.clone() }).await?;
+        match came {
+            Some((received, options)) => create::store(core, permit, op, received, options).await?,
+            None => {
+                let new = new.clone();
+                let take_over = move |tx: &Tx<'_>| {
+                    let old = images::by_id(tx, id)?;
+                    take_over(tx, &old, images::get(tx, old.project_id, new.as_str(), false)?.id)
+                };
+                core.db.write(take_over).await?;
+            }
+        }
+        core.faults.point("image replaced")?;
+        delete::undo_create(core, old).await
+    })
+    .await?;
+    let event = Lifecycle::new("image-deleted", url_of(old.as_str())).in_project(permit.project());
+    core.tell(permit.caller(), event);
+    Ok(())
+}
+
+/// A newer image is what the old one was, and the old one is no more.
+pub(super) fn take_over(tx: &Tx<'_>, old: &images::Image, new: i64) -> Result<()> {
+    image_aliases::move_all(tx, old.id, new)?;
+    if let Some(last_used) = old.last_used {
+        images::set_last_used(tx, new, last_used)?;
+    }
+    images::delete(tx, old.id)
 }
 
 /// When the images of each project were looked at last.
@@ -113,7 +151,7 @@ async fn try_update_all(core: &SharedCore, ahead: Duration) -> Result<()> {
         last.insert(project.name.clone(), Instant::now());
         let name: ProjectName = project.name.parse()?;
         for row in all.iter().filter(|row| row.project == project.name && row.auto_update) {
-            update_in_background(core, &name, row.clone()).await;
+            update_in_background(core, &name, row).await;
         }
     }
     Ok(())
@@ -131,17 +169,26 @@ pub(super) fn interval(project: &Config, server: &Config) -> Result<Duration> {
     Ok(Duration::from_secs(u64::try_from(hours).unwrap_or(0).saturating_mul(HOUR)))
 }
 
-async fn update_in_background(core: &SharedCore, project: &ProjectName, row: images::Image) {
-    if row.source.is_none() {
+/// One that is not there any more, or is not kept up to date any more, is left alone.
+async fn update_in_background(core: &SharedCore, project: &ProjectName, row: &images::Image) {
+    let id = row.id;
+    let now = core.db.read(move |tx| images::by_id(tx, id)).await;
+    if !now.is_ok_and(|now| now.auto_update && now.source.is_some()) {
         return;
     }
     let (url, permit) = (url_of(&row.fingerprint), Permit::daemon(project.clone()));
-    let spec = OperationSpec::task("Updating images", project.as_str()).on("images", url.clone());
+    let spec =
+        OperationSpec::task("Updating images", project.as_str()).on("images", url.clone()).cancellable();
     let work = core.clone();
-    let operation = core
-        .operations
-        .spawn(spec, move |op| async move { update(&work, &permit, &op, row).await.map(drop) });
-    operation.wait(None).await;
+    let operation =
+        core.operations.spawn(spec, move |op| async move { update(&work, &permit, &op, id).await.map(drop) });
+    if !operation.wait(Some(core.faults.patience(remote::SILENCE) * LONGEST)).await {
+        // The others do not wait for a server that sends just enough not to be silent.
+        tracing::warn!(image = url, "The update of an image takes too long, it is given up");
+        if core.operations.cancel(&operation).is_ok() {
+            operation.wait(None).await;
+        }
+    }
     if let Err(error) = operation.result() {
         tracing::warn!(image = url, error = error.chain(), "Failed to update an image");
     }
@@ -221,7 +268,8 @@ async fn run_copy(
     wanted: RemoteImage,
     given: UploadOptions,
 ) -> Result<()> {
-    let found = remote::find(core, permit.project(), &wanted, remote::FRESH).await?;
+    let wanted = wanted.wanted_in(core, permit.project()).await?;
+    let found = remote::find(core, permit.project(), op, &wanted, remote::FRESH).await?;
     let fingerprint: Fingerprint = found.fingerprint().parse()?;
     let turn = core.downloads.of(fingerprint.as_str());
     let _turn = turn.lock().await;

@@ -16,12 +16,16 @@ use lxd_types::names::{Fingerprint, ProjectName};
 use lxd_types::{Config, Error, Kind, Result};
 
 use super::create::{self, UploadOptions};
+use super::downloads::StreamsKey;
 use super::fetch::fetch;
 use super::{owner, url_of};
 use crate::SharedCore;
 
 /// How long a server may be silent, before its answer and in the middle of a download.
 pub const SILENCE: Duration = Duration::from_secs(60);
+
+/// How many silences long a server may take to tell which images it has, however steadily it sends.
+const ANSWER: u32 = 5;
 
 /// How long an index is taken as it is, where somebody waits.
 pub const FRESH: Duration = Duration::from_secs(60);
@@ -45,6 +49,8 @@ pub struct RemoteImage {
     pub project: String,
     /// A virtual machine's image is wanted.
     pub virtual_machine: bool,
+    /// Only addresses of other machines are asked, whoever asks: it is wanted for a restricted project.
+    pub outside: bool,
 }
 
 /// What an image on another server is.
@@ -126,6 +132,8 @@ impl RemoteImage {
             protocol: if self.is_stream() { 2 } else { 0 },
             certificate: self.certificate.clone(),
             alias: self.alias.clone(),
+            project: self.project.clone(),
+            outside: self.outside,
         })
     }
 
@@ -136,9 +144,28 @@ impl RemoteImage {
             protocol: if source.protocol == 2 { "simplestreams" } else { "lxd" }.to_owned(),
             certificate: source.certificate.clone(),
             alias: source.alias.clone(),
+            project: source.project.clone(),
+            outside: source.outside,
             virtual_machine: kind == images::VIRTUAL_MACHINE,
             ..Self::default()
         }
+    }
+
+    /// The same for somebody who acts in a project: what is not reached from there is not reached for it later either.
+    ///
+    /// # Errors
+    /// There is no such project.
+    pub async fn wanted_in(&self, core: &SharedCore, project: &ProjectName) -> Result<Self> {
+        let outside = self.way(core, project).await?.reach.is_outside();
+        Ok(Self { outside, ..self.clone() })
+    }
+
+    async fn way(&self, core: &SharedCore, project: &ProjectName) -> Result<Egress> {
+        let mut egress = core.egress(project).await?;
+        if self.outside && !egress.reach.is_outside() {
+            egress.reach = Reach::Outside(core.api_address());
+        }
+        Ok(egress)
     }
 
     /// The way to its server, for somebody who acts in a project.
@@ -146,7 +173,7 @@ impl RemoteImage {
     /// # Errors
     /// The certificate is none.
     pub async fn egress(&self, core: &SharedCore, project: &ProjectName) -> Result<Egress> {
-        Ok(Egress { pinned: self.pinned()?, ..core.egress(project).await? })
+        Ok(Egress { pinned: self.pinned()?, ..self.way(core, project).await? })
     }
 
     /// The only certificate that its server may have.
@@ -172,13 +199,25 @@ fn plain_name(path: &str) -> String {
 /// Asks the server which image is meant; an index of at most this age is as good as the server.
 ///
 /// # Errors
-/// The server is away, silent, or has no such image.
+/// The server is away, silent or too slow, or has no such image; the operation was cancelled.
 pub async fn find(
     core: &SharedCore,
     project: &ProjectName,
+    op: &OpHandle,
     wanted: &RemoteImage,
     age: Duration,
 ) -> Result<Found> {
+    let late = || Error::unavailable(format!("{:?} does not answer", wanted.server));
+    let most = core.faults.patience(SILENCE) * ANSWER;
+    tokio::select! {
+        found = tokio::time::timeout(most, ask(core, project, wanted, age)) => {
+            found.unwrap_or_else(|_| Err(late()))
+        }
+        () = op.cancelled() => Err(op.check().err().unwrap_or_else(late)),
+    }
+}
+
+async fn ask(core: &SharedCore, project: &ProjectName, wanted: &RemoteImage, age: Duration) -> Result<Found> {
     if wanted.is_stream() {
         let egress = wanted.egress(core, project).await?;
         let streams = streams(core, &wanted.server, &egress, age).await?;
@@ -246,13 +285,18 @@ pub fn with_secret(path: &str, wanted: &RemoteImage) -> String {
 /// The certificate or address is none.
 pub async fn client(core: &SharedCore, project: &ProjectName, wanted: &RemoteImage) -> Result<Client> {
     let tls = TlsSettings { pinned: wanted.pinned()?, ..TlsSettings::default() };
-    let client = Client::through(core.egress(project).await?, Address::parse(&wanted.server)?, Some(tls));
+    let client =
+        Client::through(wanted.way(core, project).await?, Address::parse(&wanted.server)?, Some(tls));
     Ok(client.with_project(&wanted.project))
 }
 
 /// What a simplestreams server offers: as it said at most `age` ago, as it says now, or, when it is away, as it said last.
 async fn streams(core: &SharedCore, server: &str, egress: &Egress, age: Duration) -> Result<Arc<Streams>> {
-    let key = (server.to_owned(), egress.reach == Reach::Outside, egress.pinned.clone());
+    let key = StreamsKey {
+        server: server.to_owned(),
+        outside: egress.reach.is_outside(),
+        pinned: egress.pinned.clone(),
+    };
     // One question at a time per server; others are not held up by a server that hangs.
     let turn = core.streams.of(&key);
     let mut known = turn.lock().await;
@@ -266,6 +310,7 @@ async fn streams(core: &SharedCore, server: &str, egress: &Egress, age: Duration
         Ok(streams) => {
             let streams = Arc::new(streams);
             *known = Some((Instant::now(), streams.clone()));
+            core.streams.weigh(&key, streams.bytes);
             Ok(streams)
         }
         Err(error) => {
@@ -286,13 +331,14 @@ pub async fn ensure(
     op: &OpHandle,
     wanted: &RemoteImage,
 ) -> Result<Fingerprint> {
+    let wanted = &wanted.wanted_in(core, permit.project()).await?;
     // An image that is kept up to date is taken as it is: nobody waits for a newer one.
     if is_updated(core, permit.project()).await?
         && let Some(present) = cached(core, permit.project(), wanted).await?
     {
         return Ok(present);
     }
-    let found = match find(core, permit.project(), wanted, FRESH).await {
+    let found = match find(core, permit.project(), op, wanted, FRESH).await {
         Ok(found) => found,
         Err(error) => {
             let Some(present) = cached(core, permit.project(), wanted).await? else { return Err(error) };
@@ -311,7 +357,9 @@ pub async fn ensure(
     if is_here(core, permit.project(), &fingerprint).await? {
         return Ok(fingerprint);
     }
-    let auto_update = !wanted.alias.is_empty() && keeps_cached(core, permit.project()).await?;
+    // What only a secret opens is not found again without.
+    let again = !wanted.alias.is_empty() && wanted.secret.is_empty();
+    let auto_update = again && keeps_cached(core, permit.project()).await?;
     let options = UploadOptions { cached: true, auto_update, ..options(&found, wanted) };
     let received = fetch(core, permit.project(), op, wanted, &found).await?;
     create::store(core, permit, op, received, options).await?;
@@ -348,7 +396,7 @@ async fn cached(
     project: &ProjectName,
     wanted: &RemoteImage,
 ) -> Result<Option<Fingerprint>> {
-    let Some(source) = wanted.source() else { return Ok(None) };
+    let Some(source) = wanted.source().filter(|_| wanted.secret.is_empty()) else { return Ok(None) };
     let (project, kind) = (project.clone(), wanted.kind());
     let found = core.db.read(move |tx| images::cached_from(tx, owner(tx, &project)?, &source, kind)).await?;
     Ok(found.map(|fingerprint| fingerprint.parse()).transpose()?)
@@ -409,11 +457,14 @@ mod tests {
             server: "https://a".into(),
             protocol: "simplestreams".into(),
             alias: "x".into(),
+            project: "p".into(),
+            outside: true,
             ..RemoteImage::default()
         };
         let source = image.source().unwrap();
         let again = RemoteImage::stored(&source, images::CONTAINER);
         assert_eq!((again.server, again.protocol, again.alias), (image.server, image.protocol, image.alias));
+        assert_eq!((again.project, again.outside), (image.project, image.outside));
         assert!(RemoteImage { fingerprint: "abc".into(), ..RemoteImage::default() }.source().is_none());
     }
 }

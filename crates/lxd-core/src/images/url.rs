@@ -6,7 +6,6 @@ use http::{HeaderMap, HeaderValue};
 use lxd_api::image::{ImagesPost, ImagesPostSource};
 use lxd_auth::Permit;
 use lxd_client::web;
-use lxd_image::Upload;
 use lxd_task::operation::Operation;
 use lxd_task::{OpHandle, OperationSpec};
 use lxd_types::arch::Architecture;
@@ -66,6 +65,7 @@ fn named(source: ImagesPostSource) -> RemoteImage {
         secret: source.secret,
         project: source.project,
         virtual_machine: source.image_type == "virtual-machine",
+        ..RemoteImage::default()
     }
 }
 
@@ -98,7 +98,7 @@ async fn download(
         return Err(Error::bad_request(format!("Unable to fetch {file:?}: {}", answer.status)));
     }
     let mut meter = Meter::new(op, "download_progress", answer.length().unwrap_or(0), silence);
-    let mut upload = Upload::new(&core.image_store);
+    let mut upload = super::receive(core, permit.project()).await?;
     while let Some(block) = meter.next(&mut answer).await? {
         upload.write(block).await?;
     }

@@ -77,6 +77,7 @@ impl Source {
                     secret: source.secret.clone(),
                     project: source.project.clone(),
                     virtual_machine,
+                    ..RemoteImage::default()
                 };
                 image.check()?;
                 Ok(Wanted::Remote(Box::new(image)))

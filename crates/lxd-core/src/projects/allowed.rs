@@ -271,6 +271,17 @@ impl From<Model> for Member {
     }
 }
 
+/// Bytes of images that may come for a project before the `limits.disk` of the one that has its images is reached, and
+/// what is said of more; `None` without that limit.
+///
+/// # Errors
+/// There is no such project.
+pub fn image_room(tx: &Tx<'_>, project: &str) -> Result<Option<(u64, String)>> {
+    let owner = projects::owner_of(tx, project, "images")?;
+    let name = if owner == projects::DEFAULT { projects::DEFAULT_NAME } else { project };
+    limits::disk_left(&sums(tx, &projects::get(tx, name)?, &[Limit::Disk])?)
+}
+
 /// Refuses snapshots of instances and volumes where the project does.
 ///
 /// # Errors

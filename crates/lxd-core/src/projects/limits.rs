@@ -210,19 +210,31 @@ pub fn check_counts(facts: &Facts, kind: InstanceKind) -> Result<()> {
 /// # Errors
 /// The reference's text.
 pub fn check_sums(facts: &Facts) -> Result<()> {
-    let (config, project) = (&facts.project.config, &facts.project.name);
+    let config = &facts.project.config;
     for which in Limit::SUMS {
         let Some(most) = limit(config, which)? else { continue };
         let total =
             sum(facts, which).map_err(|error| error.context("Failed getting usage of project entities"))?;
         if total > most {
-            let (text, key) = (config.value(which.key()), which.key());
-            return Err(Error::internal(format!(
-                "Reached maximum aggregate value {text:?} for {key:?} in project {project:?}"
-            )));
+            return Err(Error::internal(reached(facts, which)));
         }
     }
     Ok(())
+}
+
+fn reached(facts: &Facts, which: Limit) -> String {
+    let (key, project) = (which.key(), &facts.project.name);
+    let text = facts.project.config.value(key);
+    format!("Reached maximum aggregate value {text:?} for {key:?} in project {project:?}")
+}
+
+/// Bytes that `limits.disk` leaves, and what is said of more; `None` without that limit.
+///
+/// # Errors
+/// A stored value is none.
+pub fn disk_left(facts: &Facts) -> Result<Option<(u64, String)>> {
+    let most = limit(&facts.project.config, Limit::Disk)?;
+    Ok(most.map(|most| (most.saturating_sub(usage(facts, Limit::Disk)), reached(facts, Limit::Disk))))
 }
 
 /// May this limit of the project be what it is in `facts`?
@@ -316,6 +328,19 @@ mod tests {
             assert_eq!(refused, format!("Reached maximum aggregate value {name} in project \"p\""));
             facts.members.pop();
         }
+    }
+
+    #[test]
+    fn what_is_left_of_the_disk() {
+        let mut facts = facts(&[("limits.disk", "100MiB")]);
+        facts.images = 30 << 20;
+        let (left, text) = disk_left(&facts).unwrap().unwrap();
+        assert_eq!(left, 70 << 20);
+        assert_eq!(text, "Reached maximum aggregate value \"100MiB\" for \"limits.disk\" in project \"p\"");
+        facts.images = 300 << 20;
+        assert_eq!(disk_left(&facts).unwrap().unwrap().0, 0);
+        facts.project.config.clear();
+        assert_eq!(disk_left(&facts).unwrap(), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod restrictions;
 mod state;
 mod update;
 
-pub(crate) use allowed::{Change, Newcomer, allowed, allowed_early};
+pub(crate) use allowed::{Change, Newcomer, allowed, allowed_early, image_room};
 pub use allowed::{require_backups, require_snapshots};
 pub use compression::compression;
 pub use create::create;

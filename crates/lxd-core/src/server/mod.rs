@@ -6,6 +6,7 @@ mod features;
 mod host;
 mod view;
 
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use async_trait::async_trait;
@@ -31,10 +32,25 @@ impl crate::Core {
     pub async fn egress(&self, project: &ProjectName) -> Result<Egress> {
         let name = project.to_string();
         let config = self.db.read(move |tx| Ok(lxd_db::projects::get(tx, &name)?.config)).await?;
-        let reach = if RESTRICTED_ON.is_on(&config) { Reach::Outside } else { Reach::Anywhere };
+        let reach = match RESTRICTED_ON.is_on(&config) {
+            true => Reach::Outside(self.api_address()),
+            false => Reach::Anywhere,
+        };
         let usual = Egress::default();
         let patience = self.faults.patience(usual.patience);
         Ok(Egress { proxies: self.proxies(), reach, patience, ..usual })
+    }
+
+    /// Where the API listens on the network. Images are copied between projects of this server through it.
+    pub(crate) fn api_address(&self) -> Option<SocketAddr> {
+        let config = self.server.config();
+        let address = with_port(config.set("core.https_address")?);
+        let (host, port) = address.rsplit_once(':')?;
+        let ip = match host.trim_matches(['[', ']']) {
+            "" | "*" => Ipv6Addr::UNSPECIFIED.into(),
+            host => host.parse::<IpAddr>().ok()?,
+        };
+        Some(SocketAddr::new(ip, port.parse().ok()?))
     }
 
     /// Proxies for what the server fetches: those of the configuration, else those of the environment.
@@ -66,6 +82,12 @@ pub trait Endpoints: Send + Sync {
     async fn listen_debug(&self, address: &str) -> Result<()>;
 }
 
+/// Who signs the certificates of clients in PKI mode. Implemented by the HTTP layer.
+pub trait ClientAuthority: Send + Sync {
+    /// Could somebody be let in with this certificate (PEM) because the authority signed it?
+    fn may_vouch_for(&self, pem: &str) -> bool;
+}
+
 /// A rendered answer and the commits of the database that it was made after.
 #[derive(Clone, Debug)]
 pub struct Rendered {
@@ -89,6 +111,8 @@ pub struct Server {
     pub certificate: ServerCertificate,
     /// Set once, before the API is up.
     pub endpoints: OnceLock<Arc<dyn Endpoints>>,
+    /// Set once, before the API is up, in PKI mode only.
+    pub authority: OnceLock<Arc<dyn ClientAuthority>>,
     /// The last rendered `GET /1.0`. Held for a copy.
     pub rendered: Mutex<Option<Rendered>>,
 }
@@ -102,6 +126,7 @@ impl Server {
             facts: OnceCell::new(),
             certificate,
             endpoints: OnceLock::new(),
+            authority: OnceLock::new(),
             rendered: Mutex::default(),
         }
     }

@@ -22,7 +22,7 @@ pub async fn create(mut cx: Ctx) -> Result<Reply> {
     let form = Form::new(cx.header("content-type").unwrap_or_default()).map_err(Error::from)?;
     let mut stream = cx.stream();
     if let Some(form) = form {
-        let upload = receive_form(&cx, &mut stream, form).await?;
+        let upload = receive_form(&cx, &permit, &mut stream, form).await?;
         return Reply::operation(&images::create_from_upload(&cx.core, &permit, upload, options));
     }
     let first = stream.next().await.transpose().map_err(gone)?.unwrap_or_default();
@@ -30,7 +30,7 @@ pub async fn create(mut cx: Ctx) -> Result<Reply> {
         let post: ImagesPost = body::json(&rest(first, &mut stream).await?)?;
         return Reply::operation(&*images::create_from_request(&cx.core, &permit, post).await?);
     }
-    let mut upload = ImageUpload::new(&cx.core, false);
+    let mut upload = ImageUpload::new(&cx.core, &permit, false).await?;
     upload.write(first).await;
     while let Some(block) = stream.next().await {
         upload.write(block.map_err(gone)?).await;
@@ -41,10 +41,11 @@ pub async fn create(mut cx: Ctx) -> Result<Reply> {
 /// Takes a form to its end, even when it is wrong: clients read the answer only then.
 async fn receive_form(
     cx: &Ctx,
+    permit: &Permit,
     stream: &mut (impl Stream<Item = std::io::Result<Bytes>> + Unpin),
     mut form: Form,
 ) -> Result<ImageUpload> {
-    let mut upload = ImageUpload::new(&cx.core, true);
+    let mut upload = ImageUpload::new(&cx.core, permit, true).await?;
     let mut broken = false;
     while let Some(block) = stream.next().await {
         let block = block.map_err(gone)?;
