@@ -12,6 +12,7 @@ mod copies;
 mod daemon;
 mod debian;
 mod devlxd;
+mod far_servers;
 mod faults;
 mod firewall;
 mod foreign;
@@ -53,6 +54,7 @@ mod web;
 mod world;
 mod wrong;
 
+mod project_rows;
 mod project_rules;
 mod project_volumes;
 mod relocations;

@@ -95,7 +95,7 @@ fn a_public_server_needs_no_certificate_of_the_client() {
     let daemon = listening().with_pool_and_image();
     let add = ["remote", "add", "pub", "127.0.0.1:8443", "--public", "--accept-certificate"];
     ok(&daemon, &add, "");
-    assert_eq!(listed(&daemon, "pub"), "pub,https://127.0.0.1:8443,lxd,none,YES,NO,NO");
+    assert_eq!(listed(&daemon, "pub"), "pub,https://127.0.0.1:8443,lxd,tls,YES,NO,NO");
     assert!(!daemon.scratch().join("conf/client.key").exists());
     assert_eq!(ok(&daemon, &["image", "list", "pub:", "--format", "csv"], ""), "");
     let image = daemon.get("/1.0/images").metadata()[0].clone();

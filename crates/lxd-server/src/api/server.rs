@@ -1,7 +1,5 @@
 //! `/1.0`: the server and its configuration.
 
-use std::collections::BTreeMap;
-
 use http::Method;
 use lxd_api::server::ServerPut;
 use lxd_core::server::{Change, Rendered};
@@ -33,21 +31,26 @@ async fn get(cx: Ctx) -> Result<Reply> {
     Reply::sync_bytes(rendered.body).header(http::header::ETAG, &format!("\"{}\"", rendered.etag))
 }
 
+/// What callers see that may not configure the server.
+fn limited(view: &lxd_api::server::Server) -> Result<Value> {
+    let mut view = serde_json::to_value(view).map_err(|error| Error::internal(error.to_string()))?;
+    view["config"] = Value::Null;
+    Ok(view)
+}
+
 /// The answer, taken from the last time when nothing was written to the database since.
 async fn render(cx: &Ctx) -> Result<Rendered> {
     let commits = cx.core.db.stats().commits();
-    // Callers that may not configure the server do not see its configuration.
     let common = cx.project.as_str() == "default" && cx.caller.is_admin();
     let kept = cx.core.server.rendered.lock().expect("no panic happens while the lock is held").clone();
     if let Some(kept) = kept.filter(|kept| common && kept.commits == commits) {
         return Ok(kept);
     }
-    let mut view = cx.core.server_view(&cx.project).await?;
+    let view = cx.core.server_view(&cx.project).await?;
     let etag = etag::etag(&view.config)?;
-    if !cx.caller.is_admin() {
-        view.config = BTreeMap::new();
-    }
-    let rendered = Rendered { commits, body: reply::sync_body(&view)?, etag };
+    let body =
+        if cx.caller.is_admin() { reply::sync_body(&view)? } else { reply::sync_body(&limited(&view)?)? };
+    let rendered = Rendered { commits, body, etag };
     if common {
         let mut kept = cx.core.server.rendered.lock().expect("no panic happens while the lock is held");
         *kept = Some(rendered.clone());

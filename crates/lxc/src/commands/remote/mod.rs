@@ -183,7 +183,7 @@ fn auth_type(remote: &Remote) -> &str {
     }
     match Address::parse(&remote.addr) {
         Ok(Address::Unix(_)) => "file access",
-        _ if remote.public || remote.is_image_server() => "none",
+        _ if remote.is_image_server() => "none",
         _ => "tls",
     }
 }
