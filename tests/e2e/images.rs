@@ -92,6 +92,20 @@ fn archives_that_want_out_stay_inside() {
     }
 }
 
+#[test]
+fn disks_of_the_host_do_not_come_with_an_image() {
+    let daemon = Daemon::start().with_pool_and_image();
+    let script =
+        "cd rootfs/root; mknod disk b 7 0; mknod mem c 1 1; mknod null c 1 3; chmod 666 disk mem null";
+    let end = upload(&daemon, &[], &make(daemon.scratch(), script, Path::new("/nowhere")));
+    let fingerprint = end["metadata"]["fingerprint"].as_str().unwrap_or_else(|| panic!("{end}"));
+    daemon.create("c1", &json!({"source": {"type": "image", "fingerprint": fingerprint}}));
+    let root = daemon.lxd_dir().join("storage-pools/default/containers/c1/rootfs/root");
+    let nodes = ["disk", "mem", "null"].map(|node| root.join(node).exists());
+    assert_eq!(nodes, [false, false, true]);
+    daemon.remove("c1");
+}
+
 /// What is done to the tree of a good image before it is packed; `VICTIM` is a file of the host.
 const HOSTILE: &[&str] = &[
     "rm -rf rootfs; ln -s / rootfs",

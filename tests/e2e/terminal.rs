@@ -161,18 +161,10 @@ const EXEC: &[(&str, &str)] = &[
 
 #[test]
 fn exec_agrees_with_the_original_client() {
-    let original = Path::new("/usr/bin/lxc");
-    if !original.exists() {
-        println!("skipped: /usr/bin/lxc (package lxd-client) is not installed");
-        return;
-    }
-    let daemon = running();
-    let ours = binary("lxc");
-    // The first run of the original prints hints.
-    assert!(daemon.client(original, &["list"]).status.success());
+    let Some((daemon, clients)) = with_both_clients() else { return };
     let mut wrong = Vec::new();
     for (before, arguments) in EXEC {
-        let [theirs, ours] = [original, &ours].map(|program| {
+        let [theirs, ours] = clients.each_ref().map(|program| {
             let line = format!("{before}{} exec c1 {arguments}", program.display());
             let output = daemon.client(Path::new("/bin/sh"), &["-c", &line]);
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -185,7 +177,7 @@ fn exec_agrees_with_the_original_client() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     // The original never ends without a standard input.
-    let closed = format!("{} exec c1 -- cat <&-", ours.display());
+    let closed = format!("{} exec c1 -- cat <&-", clients[1].display());
     let output = daemon.client(Path::new("/bin/sh"), &["-c", &closed]);
     assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
 }
@@ -206,17 +198,10 @@ const ON_A_TERMINAL: &[(&str, &str)] = &[
 
 #[test]
 fn exec_on_a_terminal_agrees_with_the_original_client() {
-    let original = Path::new("/usr/bin/lxc");
-    if !original.exists() {
-        println!("skipped: /usr/bin/lxc (package lxd-client) is not installed");
-        return;
-    }
-    let daemon = running();
-    let ours = binary("lxc");
-    assert!(daemon.client(original, &["list"]).status.success());
+    let Some((daemon, clients)) = with_both_clients() else { return };
     let mut wrong = Vec::new();
     for (arguments, typed) in ON_A_TERMINAL {
-        let [theirs, ours] = [original, &ours].map(|program| {
+        let [theirs, ours] = clients.each_ref().map(|program| {
             let line = format!("exec {} exec c1 {arguments}", program.display());
             let mut command = daemon.client_command(Path::new("/bin/sh"), &["-c", &line]);
             command.env("TERM", "vt100");
@@ -240,6 +225,19 @@ fn exec_on_a_terminal_agrees_with_the_original_client() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A daemon with the running instance `c1`, the original client and ours; none when the original is not here.
+fn with_both_clients() -> Option<(Daemon, [PathBuf; 2])> {
+    let original = Path::new("/usr/bin/lxc");
+    if !original.exists() {
+        println!("skipped: /usr/bin/lxc (package lxd-client) is not installed");
+        return None;
+    }
+    let daemon = running();
+    // The first run of the original prints hints.
+    assert!(daemon.client(original, &["list"]).status.success());
+    Some((daemon, [original.to_owned(), binary("lxc")]))
 }
 
 /// A daemon with the running instance `c1`.

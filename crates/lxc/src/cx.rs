@@ -68,6 +68,13 @@ impl Cx {
         }
     }
 
+    /// Tells what was done, unless `--quiet` was given.
+    pub fn say(&self, what: std::fmt::Arguments<'_>) {
+        if !self.quiet {
+            println!("{what}");
+        }
+    }
+
     /// Called when an operation is waited for: ctrl-c is the operation's from now on.
     pub fn waiting(&self) {
         if let Some(idle) = self.idle.take() {

@@ -83,7 +83,7 @@ fn entry(
     tar.append(&header, data).unwrap();
 }
 
-use tar::EntryType::{Char, Directory, Fifo, Link, Regular, Symlink};
+use tar::EntryType::{Block, Char, Directory, Fifo, Link, Regular, Symlink};
 
 #[tokio::test]
 async fn everything_keeps_its_attributes() {
@@ -95,6 +95,8 @@ async fn everything_keeps_its_attributes() {
     entry(&mut tar, Link, "rootfs/d/hard", "rootfs/d/f", b"", 0);
     entry(&mut tar, Symlink, "rootfs/d/soft", "/etc/passwd", b"", 6);
     entry(&mut tar, Char, "rootfs/null", "", b"", 0);
+    // Numbers 1:3 as a disk, and what is no harmless device.
+    entry(&mut tar, Block, "rootfs/ram3", "", b"", 0);
     entry(&mut tar, Fifo, "rootfs/pipe", "", b"", 0);
     entry(&mut tar, Regular, "rootfs/new/parents/f", "", b"x", 0);
     entry(&mut tar, Regular, "rootfs/d/f", "", b"second", 5);
@@ -107,7 +109,8 @@ async fn everything_keeps_its_attributes() {
     let mut only_root = job();
     only_root.strip = "rootfs".into();
     let done = bench.unpack(&only_root, &gzip.finish().unwrap()).await.unwrap();
-    assert_eq!((done.entries, done.skipped), (9, 0));
+    assert_eq!((done.entries, done.skipped), (10, 1));
+    assert!(!bench.target("ram3").exists());
     let file = std::fs::metadata(bench.target("d/f")).unwrap();
     assert_eq!((file.uid(), file.mode() & 0o7777, file.mtime()), (5, 0o4750, 1_000_000));
     assert_eq!(std::fs::read(bench.target("d/f")).unwrap(), b"second");
@@ -183,6 +186,10 @@ async fn a_squashfs_is_unpacked() {
     std::fs::write(source.join("etc/f"), "x").unwrap();
     std::os::unix::fs::chown(source.join("etc/f"), Some(12), Some(13)).unwrap();
     std::fs::set_permissions(source.join("etc/f"), std::fs::Permissions::from_mode(0o4755)).unwrap();
+    for (name, numbers) in [("null", ["c", "1", "3"]), ("mem", ["c", "1", "1"]), ("ram3", ["b", "1", "3"])] {
+        let made = std::process::Command::new("mknod").arg(source.join(name)).args(numbers).status();
+        assert!(made.unwrap().success());
+    }
     let image = bench.dir.path().join("image");
     let made = std::process::Command::new("mksquashfs").arg(&source).arg(&image).output();
     if !made.is_ok_and(|made| made.status.success()) {
@@ -193,7 +200,10 @@ async fn a_squashfs_is_unpacked() {
     let image = File::open(image).unwrap();
     let mut process =
         bench.helper.start("unpack", &job(), &[image.as_fd(), target.as_fd()], None).await.unwrap();
-    process.answer::<Unpacked>().await.unwrap();
+    let done = process.answer::<Unpacked>().await.unwrap();
+    assert_eq!(done.skipped, 2);
+    assert!(std::fs::metadata(bench.target("null")).unwrap().file_type().is_char_device());
+    assert!(!bench.target("mem").exists() && !bench.target("ram3").exists());
     let file = std::fs::metadata(bench.target("etc/f")).unwrap();
     assert_eq!((file.uid(), file.gid(), file.mode() & 0o7777), (12, 13, 0o4755));
 }

@@ -10,6 +10,7 @@ use lxd_types::{Error, Result};
 
 use crate::Core;
 use crate::instances::snapshots::{expire, schedule};
+use crate::quiet;
 use crate::storage_volumes::snapshots;
 
 /// One hour.
@@ -60,6 +61,7 @@ pub fn start(core: &Arc<Core>) {
         spawn(core.clone(), task, now, core.background.clone(), core.end.clone());
     }
     tokio::spawn(volume_snapshots(core.clone()));
+    tokio::spawn(rest_when_quiet(core.clone()));
 }
 
 /// Runs a task that looks at the clock, as if it were so much later; for the tests.
@@ -74,6 +76,16 @@ pub async fn run_ahead(core: &Arc<Core>, name: &str, ahead: Duration) -> Result<
         _ => return Err(Error::not_found(format!("No task {name:?}"))),
     }
     Ok(())
+}
+
+/// Gives memory back whenever nothing was asked for a while.
+async fn rest_when_quiet(core: Arc<Core>) {
+    let rest = || async {
+        if tokio::task::spawn_blocking(lxd_sys::memory::rest).await.is_err() {
+            tracing::warn!("Giving memory back panicked");
+        }
+    };
+    core.quiet.watch(&core.end, quiet::SPAN, rest).await;
 }
 
 /// Makes the scheduled snapshots of volumes: those of the start, then at the beginning of every minute.
@@ -124,7 +136,6 @@ async fn prune_warnings(core: Arc<Core>) {
 async fn sweep(core: Arc<Core>) {
     core.file_sessions.sweep();
     core.lists.sweep();
-    core.quiet.look().await;
 }
 
 async fn check_inventory(core: Arc<Core>) {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::instance_briefs::{Brief, briefs};
 use crate::profiles;
 use crate::projects::DEFAULT;
 use crate::testing::{config, devices, temporary};

@@ -12,6 +12,7 @@ mod devices;
 pub mod image_aliases;
 pub mod images;
 pub mod instance_backups;
+pub mod instance_briefs;
 pub mod instances;
 pub mod journal;
 pub mod network_acls;

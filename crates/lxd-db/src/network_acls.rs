@@ -121,6 +121,24 @@ pub fn delete(tx: &Tx<'_>, id: i64) -> Result<()> {
     tx.execute("DELETE FROM networks_acls WHERE id = ?1", [id]).map(drop)
 }
 
+/// Where the key `security.acls` may stand (as `c`, of an owner `o`), and what its owner is.
+const USERS: [(&str, fn(String, String) -> User); 3] = [
+    ("networks_config AS c JOIN networks AS o ON o.id = c.network_id", |project, name| User::Network {
+        project,
+        name,
+    }),
+    (
+        "profiles_devices_config AS c JOIN profiles_devices AS d ON d.id = c.profile_device_id AND d.type = 1
+         JOIN profiles AS o ON o.id = d.profile_id",
+        |project, name| User::Profile { project, name },
+    ),
+    (
+        "instances_devices_config AS c JOIN instances_devices AS d ON d.id = c.instance_device_id AND d.type = 1
+         JOIN instances AS o ON o.id = d.instance_id",
+        |project, name| User::Instance { project, name },
+    ),
+];
+
 /// Who names each of a project's ACLs: networks, then profiles and instances with a NIC that does, then other ACLs.
 /// Each is a pair of the ACL's name and the user.
 ///
@@ -131,41 +149,19 @@ pub fn users(tx: &Tx<'_>, project_id: i64) -> Result<Vec<(String, User)>> {
     // The projects that have no networks of their own use those of `default`.
     let owner = "?1 = IFNULL((SELECT f.project_id FROM projects_config AS f WHERE f.project_id = j.id
          AND f.key = 'features.networks' AND f.value IN ('true', '1', 'yes', 'on')), 1)";
-    let mut listed = |sql: &str, user: fn(String, String) -> User| -> Result<()> {
-        tx.each(sql, [project_id], |row| {
+    for (owners, user) in USERS {
+        let sql = format!(
+            "SELECT j.name, o.name, IFNULL(c.value, '') FROM {owners} JOIN projects AS j ON j.id = o.project_id
+             WHERE c.key = 'security.acls' AND {owner} ORDER BY j.name, o.name"
+        );
+        tx.each(&sql, [project_id], |row| {
             let (project, name, list): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
             for acl in list.split(',').map(str::trim).filter(|acl| !acl.is_empty()) {
                 users.push((acl.to_owned(), user(project.clone(), name.clone())));
             }
             Ok(())
-        })
-    };
-    listed(
-        &format!(
-            "SELECT j.name, n.name, IFNULL(c.value, '') FROM networks_config AS c
-             JOIN networks AS n ON n.id = c.network_id JOIN projects AS j ON j.id = n.project_id
-             WHERE c.key = 'security.acls' AND {owner} ORDER BY j.name, n.name"
-        ),
-        |project, name| User::Network { project, name },
-    )?;
-    listed(
-        &format!(
-            "SELECT j.name, p.name, IFNULL(c.value, '') FROM profiles_devices_config AS c
-             JOIN profiles_devices AS d ON d.id = c.profile_device_id AND d.type = 1
-             JOIN profiles AS p ON p.id = d.profile_id JOIN projects AS j ON j.id = p.project_id
-             WHERE c.key = 'security.acls' AND {owner} ORDER BY j.name, p.name"
-        ),
-        |project, name| User::Profile { project, name },
-    )?;
-    listed(
-        &format!(
-            "SELECT j.name, i.name, IFNULL(c.value, '') FROM instances_devices_config AS c
-             JOIN instances_devices AS d ON d.id = c.instance_device_id AND d.type = 1
-             JOIN instances AS i ON i.id = d.instance_id JOIN projects AS j ON j.id = i.project_id
-             WHERE c.key = 'security.acls' AND {owner} ORDER BY j.name, i.name"
-        ),
-        |project, name| User::Instance { project, name },
-    )?;
+        })?;
+    }
     for acl in list(tx, project_id)? {
         for named in subjects(&acl.ingress).chain(subjects(&acl.egress)).filter(|named| *named != acl.name) {
             users.push((named, User::NetworkAcl { project: acl.project.clone(), name: acl.name.clone() }));

@@ -161,6 +161,10 @@ pub enum Format {
     Squashfs,
 }
 
+/// Character devices (major, minor) that give nobody anything beyond his container: whiteouts, null, zero, full, random, urandom
+/// and the caller's own terminal.
+pub const HARMLESS_DEVICES: [(u32, u32); 7] = [(0, 0), (1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0)];
+
 /// Job of `unpack`. Descriptors: the archive (pipe or file), the target directory.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Unpack {
@@ -173,7 +177,8 @@ pub struct Unpack {
     /// Stop as soon as every name of `only` was unpacked; the rest of the archive is read but not looked at. For `metadata.yaml`,
     /// which comes first.
     pub stop_early: bool,
-    /// Whether device nodes are made (never in user namespaces without the right; then they are left out).
+    /// Whether device nodes are made: those of [`HARMLESS_DEVICES`], where the process may. All others are left out: an id map on
+    /// the mount would make the owner of an unprivileged container the owner of a disk of the host.
     pub devices: bool,
     /// Limits; what goes over them is refused.
     pub limits: UnpackLimits,

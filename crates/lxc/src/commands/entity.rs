@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::cli::Matches;
 use crate::cx::Cx;
 use crate::{editor, follow, keyvalue, output, stdin};
 
@@ -27,6 +28,17 @@ impl Entity {
     /// The server's.
     pub async fn print_key(&self, key: &str) -> Result<()> {
         println!("{}", text_of(self.key(key).await?.as_ref()));
+        Ok(())
+    }
+
+    /// Prints the value of a key, and nothing at all when it is not set.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn print_set_key(&self, key: &str) -> Result<()> {
+        if let Some(value) = self.key(key).await? {
+            println!("{}", text_of(Some(&value)));
+        }
         Ok(())
     }
 
@@ -129,6 +141,46 @@ impl Entity {
     }
 }
 
+impl Entity {
+    /// Removes the object and says so; `what` is its kind and name.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn delete(&self, cx: &Cx, what: &str) -> Result<()> {
+        send(cx, &self.client, "DELETE", &self.path, None).await?;
+        cx.say(format_args!("{what} deleted"));
+        Ok(())
+    }
+
+    /// Gives the object another name and says so; `what` is its kind and name.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn rename(&self, cx: &Cx, what: &str, new: &str) -> Result<()> {
+        send(cx, &self.client, "POST", &self.path, Some(&json!({"name": new}))).await?;
+        cx.say(format_args!("{what} renamed to {new}"));
+        Ok(())
+    }
+}
+
+/// The objects of a collection, as sent and typed, for a list command whose only argument may be a remote.
+///
+/// # Errors
+/// The server's; a name where only a remote can be.
+pub async fn listed<T: DeserializeOwned>(
+    cx: &Cx,
+    matches: &Matches,
+    collection: &str,
+) -> Result<(Value, Vec<T>)> {
+    let target = cx.target(matches.arg(0))?;
+    if !target.name.is_empty() {
+        bail!("Filtering isn't supported yet");
+    }
+    let raw = target.client.send::<Value>("GET", &format!("{collection}?recursion=1"), None).await?;
+    let typed = lxd_api::from_value(raw.clone())?;
+    Ok((raw, typed))
+}
+
 /// Lines of a hint as YAML comments.
 pub fn comment(hint: &str) -> String {
     hint.lines().map(|line| format!("### {line}").trim_end().to_owned() + "\n").collect()
@@ -178,19 +230,25 @@ impl Entity {
 }
 
 /// The statics `GET`, `SET` and `UNSET` of a kind of objects: they differ in words, in the members that may be written, and in
-/// how an object is found. `get` names the function of [`Entity`] that prints.
+/// how an object is found. `get` names the function of [`Entity`] that prints; `key` says which argument is the key.
 macro_rules! key_commands {
     (
         $what:literal, $args:literal, $put:ty, $flags:expr, get: $get:ident,
         |$cx:ident, $m:ident| read: $read:expr, write: $write:expr
+    ) => {
+        key_commands!($what, $args, $put, $flags, get: $get, |$cx, $m| read: $read, write: $write, key: 1);
+    };
+    (
+        $what:literal, $args:literal, $put:ty, $flags:expr, get: $get:ident,
+        |$cx:ident, $m:ident| read: $read:expr, write: $write:expr, key: $key:literal
     ) => {
         static GET: Spec = Spec {
             name: "get",
             args: concat!($args, " <key>"),
             about: concat!("Print one configuration key of a ", $what),
             flags: $flags,
-            count: (2, 2),
-            run: Some(|$cx, $m| Box::pin(async { $read.$get($m.arg(1)).await })),
+            count: ($key + 1, $key + 1),
+            run: Some(|$cx, $m| Box::pin(async { $read.$get($m.arg($key)).await })),
             ..Spec::NEW
         };
 
@@ -199,8 +257,8 @@ macro_rules! key_commands {
             args: concat!($args, " <key>=<value>..."),
             about: concat!("Set configuration keys of a ", $what),
             flags: $flags,
-            count: (2, usize::MAX),
-            run: Some(|$cx, $m| Box::pin(async { $write.set::<$put>($cx, $m.rest(1)).await })),
+            count: ($key + 1, usize::MAX),
+            run: Some(|$cx, $m| Box::pin(async { $write.set::<$put>($cx, $m.rest($key)).await })),
             ..Spec::NEW
         };
 
@@ -209,8 +267,8 @@ macro_rules! key_commands {
             args: concat!($args, " <key>"),
             about: concat!("Drop a configuration key of a ", $what),
             flags: $flags,
-            count: (2, 2),
-            run: Some(|$cx, $m| Box::pin(async { $write.unset_loosely::<$put>($cx, $m.arg(1)).await })),
+            count: ($key + 1, $key + 1),
+            run: Some(|$cx, $m| Box::pin(async { $write.unset_loosely::<$put>($cx, $m.arg($key)).await })),
             ..Spec::NEW
         };
     };

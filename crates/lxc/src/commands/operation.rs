@@ -32,9 +32,7 @@ static DELETE: Spec = Spec {
 async fn delete(cx: &Cx, matches: &Matches) -> Result<()> {
     let target = cx.named(matches.arg(0), "Missing operation name")?;
     target.client.send::<Value>("DELETE", &format!("/1.0/operations/{}", target.segment()), None).await?;
-    if !cx.quiet {
-        println!("Operation {} deleted", target.name);
-    }
+    cx.say(format_args!("Operation {} deleted", target.name));
     Ok(())
 }
 

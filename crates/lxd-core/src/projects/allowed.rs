@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use lxd_config::project::{ALLOW, RESTRICTED_ON, rule};
-use lxd_db::{Tx, images, instances, networks, nodes, profiles, projects, storage_volumes};
+use lxd_db::{Tx, images, instance_briefs, instances, networks, nodes, profiles, projects, storage_volumes};
 use lxd_instance::{expand_config, expand_devices};
 use lxd_storage::VolumeKind;
 use lxd_types::{Config, Devices, Error, InstanceKind, Kind, Result};
@@ -203,7 +203,7 @@ fn volumes(tx: &Tx<'_>, project_id: i64) -> Result<Vec<(String, Config)>> {
 fn members(tx: &Tx<'_>, project: &projects::Project, wanted: &[Limit]) -> Result<Vec<Member>> {
     let keys: Vec<&str> = wanted.iter().filter_map(|limit| limit.summed_key()).collect();
     let disk = wanted.contains(&Limit::Disk);
-    let briefs = instances::briefs(tx, project.id, &keys, disk)?;
+    let briefs = instance_briefs::briefs(tx, project.id, &keys, disk)?;
     let mut of_id = HashMap::new();
     if !keys.is_empty() || disk {
         let owner = projects::owner_of(tx, &project.name, "profiles")?;
@@ -212,7 +212,7 @@ fn members(tx: &Tx<'_>, project: &projects::Project, wanted: &[Limit]) -> Result
             of_id.insert(profile.id, profile);
         }
     }
-    let member = |brief: instances::Brief| {
+    let member = |brief: instance_briefs::Brief| {
         let of = || brief.profiles.iter().filter_map(|id| of_id.get(id));
         let devices = match disk {
             true => expand_devices(of().map(|one| &one.devices), &brief.devices),

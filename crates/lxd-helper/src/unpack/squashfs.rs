@@ -4,8 +4,9 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Command, Stdio};
 
+use lxd_sys::Dir;
 use lxd_sys::seccomp::Programs;
-use lxd_types::helper::{Unpack, Unpacked};
+use lxd_types::helper::{HARMLESS_DEVICES, Unpack, Unpacked};
 
 use crate::link::{Outcome, failure, system};
 
@@ -34,7 +35,15 @@ pub fn unpack(job: &Unpack, archive: OwnedFd, target: &OwnedFd) -> Outcome<Unpac
         let last = text.trim().lines().last().unwrap_or_default();
         return Err(failure(format!("Failed to unpack the squashfs image: {}: {last}", output.status)));
     }
-    Ok(Unpacked::default())
+    let skipped =
+        remove_devices(job).map_err(|error| system("Failed to remove device nodes of the image", &error))?;
+    Ok(Unpacked { skipped, ..Unpacked::default() })
+}
+
+/// `unsquashfs` makes whatever the image has, and cannot be told not to.
+fn remove_devices(job: &Unpack) -> io::Result<u64> {
+    let keep: &[_] = if job.devices { &HARMLESS_DEVICES } else { &[] };
+    Dir::open(PLACE)?.remove_devices(keep)
 }
 
 fn confine(target: &OwnedFd) -> io::Result<()> {

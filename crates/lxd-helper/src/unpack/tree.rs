@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use lxd_sys::Dir;
 use lxd_sys::dir::{Mode, OFlags};
-use lxd_types::helper::{Failure, Unpack, UnpackLimits, Unpacked};
+use lxd_types::helper::{Failure, HARMLESS_DEVICES, Unpack, UnpackLimits, Unpacked};
 use rustix::fs::{AtFlags, FileType, Gid, Timespec, Timestamps, Uid, XattrFlags};
 use tar::{Archive, Entry, EntryType};
 
@@ -250,12 +250,15 @@ impl<'j> Writer<'j> {
             EntryType::Block => FileType::BlockDevice,
             _ => FileType::Fifo,
         };
-        if kind != FileType::Fifo && !self.job.devices {
+        let number = |part: io::Result<Option<u32>>| part.ok().flatten().unwrap_or(0);
+        let (major, minor) = (number(entry.header().device_major()), number(entry.header().device_minor()));
+        let harmless = kind == FileType::CharacterDevice
+            && HARMLESS_DEVICES.contains(&(major, minor))
+            && self.job.devices;
+        if kind != FileType::Fifo && !harmless {
             self.done.skipped += 1;
             return Ok(());
         }
-        let number = |part: io::Result<Option<u32>>| part.ok().flatten().unwrap_or(0);
-        let (major, minor) = (number(entry.header().device_major()), number(entry.header().device_minor()));
         let (parent, name) = self.parent_of(path).map_err(failed)?;
         let mode = Mode::from_raw_mode(meta.mode & 0o7777);
         let make = || rustix::fs::mknodat(&parent, name, kind, mode, rustix::fs::makedev(major, minor));

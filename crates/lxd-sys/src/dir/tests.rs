@@ -76,6 +76,29 @@ fn deep_trees_are_removed() {
 }
 
 #[test]
+fn devices_are_removed_but_the_harmless() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: making device nodes needs root");
+        return;
+    }
+    let (_temp, dir) = scratch();
+    dir.mkdir_all("a/b", 0o755).unwrap();
+    let node = |path: &str, kind, minor| {
+        let parent = dir.open_dir("a/b").unwrap();
+        let mode = rustix::fs::Mode::from_raw_mode(0o666);
+        rustix::fs::mknodat(&parent, path, kind, mode, rustix::fs::makedev(1, minor)).unwrap();
+    };
+    node("ram", rustix::fs::FileType::BlockDevice, 3);
+    node("mem", rustix::fs::FileType::CharacterDevice, 1);
+    node("null", rustix::fs::FileType::CharacterDevice, 3);
+    dir.create("a/b/file", 0o600).unwrap();
+    assert_eq!(dir.remove_devices(&[(1, 3)]).unwrap(), 2);
+    let left: Vec<_> = dir.read_dir("a/b").unwrap().into_iter().map(|entry| entry.name).collect();
+    assert_eq!(left, ["file", "null"]);
+    assert_eq!(dir.remove_devices(&[]).unwrap(), 1);
+}
+
+#[test]
 fn mkdir_sets_the_mode_and_rename_new_refuses() {
     let (_temp, dir) = scratch();
     dir.mkdir_all("a/b", 0o1777).unwrap();

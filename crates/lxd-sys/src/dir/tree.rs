@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, OFlags, ResolveFlags};
 
@@ -42,6 +42,37 @@ impl Dir {
     /// As [`Dir::remove_tree`].
     pub fn clear(&self) -> io::Result<()> {
         remove_children(&self.open_dir(".")?)
+    }
+
+    /// Removes the device nodes below this directory but character devices of the numbers (major, minor) in `keep`; says how many.
+    ///
+    /// # Errors
+    /// As the system calls.
+    pub fn remove_devices(&self, keep: &[(u32, u32)]) -> io::Result<u64> {
+        let mut removed = 0;
+        let mut below = vec![PathBuf::from(".")];
+        while let Some(path) = below.pop() {
+            let dir = self.open_dir(&path)?;
+            dir.each_entry(&mut |name, kind| {
+                match kind {
+                    FileKind::Dir => below.push(path.join(name)),
+                    FileKind::Char if dir.is_device(name, keep)? => {}
+                    FileKind::Char | FileKind::Block => {
+                        unlink(&dir, name)?;
+                        removed += 1;
+                    }
+                    _ => {}
+                }
+                Ok(())
+            })?;
+        }
+        Ok(removed)
+    }
+
+    /// Whether a device node has one of these numbers.
+    fn is_device(&self, name: &OsStr, numbers: &[(u32, u32)]) -> io::Result<bool> {
+        let device = rustix::fs::statat(self, name, AtFlags::SYMLINK_NOFOLLOW)?.st_rdev;
+        Ok(numbers.contains(&(rustix::fs::major(device), rustix::fs::minor(device))))
     }
 
     /// A directory right below, on the same mount.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{path, target};
 use crate::cli::{FORMAT, Matches, Spec, TARGET, switch};
-use crate::commands::entity::Entity;
+use crate::commands::entity::{Entity, key_commands};
 use crate::cx::Cx;
 use crate::keyvalue;
 use crate::output::Listing;
@@ -42,17 +42,11 @@ static CREATE: Spec = Spec {
 
 async fn create(cx: &Cx, matches: &Matches) -> Result<()> {
     let target = target(cx, matches)?;
-    let mut config = json!({});
-    for word in matches.rest(2) {
-        let (key, value) = keyvalue::pair(word).map_err(|_| anyhow::anyhow!("Bad key/value pair: {word}"))?;
-        config[key] = json!(value);
-    }
+    let config = keyvalue::config(matches.rest(2), |word| format!("Bad key/value pair: {word}"))?;
     let address = matches.arg(1);
     let body = json!({"config": config, "description": "", "ports": [], "listen_address": address});
     target.client.send("POST", &format!("{}/forwards", path(&target)), Some(&body)).await?;
-    if !cx.quiet {
-        println!("Network forward {address} created");
-    }
+    cx.say(format_args!("Network forward {address} created"));
     Ok(())
 }
 
@@ -63,49 +57,16 @@ static DELETE: Spec = Spec {
     about: "Remove a network forward",
     flags: &[TARGET],
     count: (2, 2),
-    run: Some(|cx, m| Box::pin(delete(cx, m))),
-    ..Spec::NEW
-};
-
-async fn delete(cx: &Cx, matches: &Matches) -> Result<()> {
-    let target = target(cx, matches)?;
-    let url = format!("{}/forwards/{}", path(&target), encode(matches.arg(1)));
-    target.client.send::<Value>("DELETE", &url, None).await?;
-    if !cx.quiet {
-        println!("Network forward {} deleted", matches.arg(1));
-    }
-    Ok(())
-}
-
-static GET: Spec = Spec {
-    name: "get",
-    args: "[<remote>:]<network> <listen_address> <key>",
-    about: "Print one configuration key of a network forward",
-    count: (3, 3),
-    run: Some(|cx, m| Box::pin(async { entity(cx, m)?.print_set_key(m.arg(2)).await })),
-    ..Spec::NEW
-};
-
-static SET: Spec = Spec {
-    name: "set",
-    args: "[<remote>:]<network> <listen_address> <key>=<value>...",
-    about: "Set configuration keys of a network forward",
-    flags: &[TARGET],
-    count: (3, usize::MAX),
-    run: Some(|cx, m| Box::pin(async { entity(cx, m)?.set::<NetworkForwardPut>(cx, m.rest(2)).await })),
-    ..Spec::NEW
-};
-
-static UNSET: Spec = Spec {
-    name: "unset",
-    args: "[<remote>:]<network> <listen_address> <key>",
-    about: "Drop a configuration key of a network forward",
-    count: (3, 3),
     run: Some(|cx, m| {
-        Box::pin(async { entity(cx, m)?.unset_loosely::<NetworkForwardPut>(cx, m.arg(2)).await })
+        Box::pin(async { entity(cx, m)?.delete(cx, &format!("Network forward {}", m.arg(1))).await })
     }),
     ..Spec::NEW
 };
+
+key_commands!(
+    "network forward", "[<remote>:]<network> <listen_address>", NetworkForwardPut, &[TARGET], get: print_set_key,
+    |cx, m| read: entity(cx, m)?, write: entity(cx, m)?, key: 2
+);
 
 static SHOW: Spec = Spec {
     name: "show",

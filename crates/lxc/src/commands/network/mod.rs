@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use lxd_api::network::{Network, NetworkLease, NetworkPut};
 use serde_json::{Value, json};
 
-use super::entity::{Entity, key_commands, text_of};
+use super::entity::{Entity, key_commands, listed};
 use crate::cli::{FORMAT, Matches, Spec, TARGET, value};
 use crate::cx::{Cx, Target};
 use crate::keyvalue;
@@ -68,6 +68,11 @@ fn entity(cx: &Cx, matches: &Matches) -> Result<Entity> {
     Ok(Entity::new(&target.client, path(&target)))
 }
 
+/// As messages name it.
+fn what(cx: &Cx, matches: &Matches) -> Result<String> {
+    Ok(format!("Network {}", target(cx, matches)?.name))
+}
+
 static CREATE: Spec = Spec {
     name: "create",
     args: "[<remote>:]<network> [key=value...]",
@@ -81,19 +86,13 @@ static CREATE: Spec = Spec {
 
 async fn create(cx: &Cx, matches: &Matches) -> Result<()> {
     let target = target(cx, matches)?;
-    let mut config = json!({});
-    for word in matches.rest(1) {
-        let (key, value) = keyvalue::pair(word).map_err(|_| anyhow::anyhow!("Bad key/value pair: {word}"))?;
-        config[key] = json!(value);
-    }
+    let config = keyvalue::config(matches.rest(1), |word| format!("Bad key/value pair: {word}"))?;
     let body =
         json!({"config": config, "description": "", "name": target.name, "type": matches.value("type")});
     target.client.send("POST", "/1.0/networks", Some(&body)).await?;
-    if !cx.quiet {
-        match matches.value("target") {
-            "" => println!("Network {} created", target.name),
-            member => println!("Network {} pending on member {member}", target.name),
-        }
+    match matches.value("target") {
+        "" => cx.say(format_args!("Network {} created", target.name)),
+        member => cx.say(format_args!("Network {} pending on member {member}", target.name)),
     }
     Ok(())
 }
@@ -104,18 +103,9 @@ static DELETE: Spec = Spec {
     args: NETWORK,
     about: "Remove a network",
     count: (1, 1),
-    run: Some(|cx, m| Box::pin(delete(cx, m))),
+    run: Some(|cx, m| Box::pin(async { entity(cx, m)?.delete(cx, &what(cx, m)?).await })),
     ..Spec::NEW
 };
-
-async fn delete(cx: &Cx, matches: &Matches) -> Result<()> {
-    let target = target(cx, matches)?;
-    target.client.send::<Value>("DELETE", &path(&target), None).await?;
-    if !cx.quiet {
-        println!("Network {} deleted", target.name);
-    }
-    Ok(())
-}
 
 static RENAME: Spec = Spec {
     name: "rename",
@@ -123,18 +113,9 @@ static RENAME: Spec = Spec {
     args: "[<remote>:]<network> <new-name>",
     about: "Give a network another name",
     count: (2, 2),
-    run: Some(|cx, m| Box::pin(rename(cx, m))),
+    run: Some(|cx, m| Box::pin(async { entity(cx, m)?.rename(cx, &what(cx, m)?, m.arg(1)).await })),
     ..Spec::NEW
 };
-
-async fn rename(cx: &Cx, matches: &Matches) -> Result<()> {
-    let target = target(cx, matches)?;
-    target.client.send("POST", &path(&target), Some(&json!({"name": matches.arg(1)}))).await?;
-    if !cx.quiet {
-        println!("Network {} renamed to {}", target.name, matches.arg(1));
-    }
-    Ok(())
-}
 
 key_commands!(
     "network", "[<remote>:]<network>", NetworkPut, &[TARGET], get: print_set_key,
@@ -196,12 +177,7 @@ static LIST: Spec = Spec {
 };
 
 async fn list(cx: &Cx, matches: &Matches) -> Result<()> {
-    let target = cx.target(matches.arg(0))?;
-    if !target.name.is_empty() {
-        bail!("Filtering isn't supported yet");
-    }
-    let raw = target.client.send::<Value>("GET", "/1.0/networks?recursion=1", None).await?;
-    let networks: Vec<Network> = lxd_api::from_value(raw.clone())?;
+    let (raw, networks) = listed::<Network>(cx, matches, "/1.0/networks").await?;
     let mut listing =
         Listing::new(["NAME", "TYPE", "MANAGED", "IPV4", "IPV6", "DESCRIPTION", "USED BY", "STATE"]);
     for network in networks.iter().filter(|network| !matches!(network.kind.as_str(), "loopback" | "unknown"))
@@ -256,17 +232,4 @@ async fn leases(cx: &Cx, matches: &Matches) -> Result<()> {
     }
     listing.sort();
     listing.print(matches.value("format"), &raw, &leases)
-}
-
-impl Entity {
-    /// Prints the value of a key, and nothing at all when it is not set.
-    ///
-    /// # Errors
-    /// The server's.
-    pub async fn print_set_key(&self, key: &str) -> Result<()> {
-        if let Some(value) = self.key(key).await? {
-            println!("{}", text_of(Some(&value)));
-        }
-        Ok(())
-    }
 }

@@ -4,12 +4,12 @@ mod device;
 mod edit;
 mod members;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use lxd_api::profile::{Profile, ProfilePut};
 use lxd_client::encode;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::entity::{Entity, key_commands};
+use super::entity::{Entity, key_commands, listed};
 use crate::cli::{FORMAT, Matches, Spec, value};
 use crate::cx::{Cx, Target};
 use crate::output::Listing;
@@ -60,9 +60,7 @@ async fn create(cx: &Cx, matches: &Matches) -> Result<()> {
     let target = target(cx, matches.arg(0))?;
     let body = json!({"name": target.name, "config": {}, "description": "", "devices": {}});
     target.client.send("POST", "/1.0/profiles", Some(&body)).await?;
-    if !cx.quiet {
-        println!("Profile {} created", target.name);
-    }
+    cx.say(format_args!("Profile {} created", target.name));
     Ok(())
 }
 
@@ -72,18 +70,14 @@ static DELETE: Spec = Spec {
     args: PROFILE,
     about: "Remove a profile",
     count: (1, 1),
-    run: Some(|cx, m| Box::pin(delete(cx, m))),
+    run: Some(|cx, m| {
+        Box::pin(async {
+            let target = target(cx, m.arg(0))?;
+            entity(&target).delete(cx, &format!("Profile {}", target.name)).await
+        })
+    }),
     ..Spec::NEW
 };
-
-async fn delete(cx: &Cx, matches: &Matches) -> Result<()> {
-    let target = target(cx, matches.arg(0))?;
-    target.client.send::<Value>("DELETE", &format!("/1.0/profiles/{}", target.segment()), None).await?;
-    if !cx.quiet {
-        println!("Profile {} deleted", target.name);
-    }
-    Ok(())
-}
 
 static COPY: Spec = Spec {
     name: "copy",
@@ -121,19 +115,14 @@ static RENAME: Spec = Spec {
     args: "[<remote>:]<profile> <new-name>",
     about: "Give a profile another name",
     count: (2, 2),
-    run: Some(|cx, m| Box::pin(rename(cx, m))),
+    run: Some(|cx, m| {
+        Box::pin(async {
+            let target = target(cx, m.arg(0))?;
+            entity(&target).rename(cx, &format!("Profile {}", target.name), m.arg(1)).await
+        })
+    }),
     ..Spec::NEW
 };
-
-async fn rename(cx: &Cx, matches: &Matches) -> Result<()> {
-    let target = target(cx, matches.arg(0))?;
-    let body = json!({"name": matches.arg(1)});
-    target.client.send("POST", &format!("/1.0/profiles/{}", target.segment()), Some(&body)).await?;
-    if !cx.quiet {
-        println!("Profile {} renamed to {}", target.name, matches.arg(1));
-    }
-    Ok(())
-}
 
 key_commands!(
     "profile", "[<remote>:]<profile>", ProfilePut, &[], get: print_key,
@@ -161,12 +150,7 @@ static LIST: Spec = Spec {
 };
 
 async fn list(cx: &Cx, matches: &Matches) -> Result<()> {
-    let target = cx.target(matches.arg(0))?;
-    if !target.name.is_empty() {
-        bail!("Filtering isn't supported yet");
-    }
-    let raw = target.client.send::<Value>("GET", "/1.0/profiles?recursion=1", None).await?;
-    let profiles: Vec<Profile> = lxd_api::from_value(raw.clone())?;
+    let (raw, profiles) = listed::<Profile>(cx, matches, "/1.0/profiles").await?;
     let mut listing = Listing::new(["NAME", "DESCRIPTION", "USED BY"]);
     for profile in &profiles {
         listing.row([profile.name.clone(), profile.description.clone(), profile.used_by.len().to_string()]);

@@ -7,11 +7,12 @@ mod switch;
 
 use anyhow::Result;
 use lxd_api::project::{Project, ProjectPut};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
-use super::entity::{Entity, key_commands, send};
+use super::entity::{Entity, key_commands};
 use crate::cli::{Matches, Spec, list as many};
 use crate::cx::{Cx, Target};
+use crate::keyvalue;
 
 /// The group.
 pub static SPEC: Spec = Spec {
@@ -59,18 +60,11 @@ static CREATE: Spec = Spec {
 
 async fn create(cx: &Cx, matches: &Matches) -> Result<()> {
     let target = target(cx, matches.arg(0))?;
-    let mut config = Map::new();
-    for setting in matches.list("config") {
-        let Some((key, value)) = setting.split_once('=') else {
-            anyhow::bail!("Bad key=value pair: {setting:?}");
-        };
-        config.insert(key.to_owned(), json!(value));
-    }
+    let config =
+        keyvalue::config(matches.list("config"), |setting| format!("Bad key=value pair: {setting:?}"))?;
     let body = json!({"name": target.name, "config": config, "description": ""});
     target.client.send("POST", "/1.0/projects", Some(&body)).await?;
-    if !cx.quiet {
-        println!("Project {} created", target.name);
-    }
+    cx.say(format_args!("Project {} created", target.name));
     Ok(())
 }
 
@@ -86,10 +80,7 @@ static DELETE: Spec = Spec {
 
 async fn delete(cx: &Cx, matches: &Matches) -> Result<()> {
     let target = target(cx, matches.arg(0))?;
-    target.client.send::<Value>("DELETE", &path(&target), None).await?;
-    if !cx.quiet {
-        println!("Project {} deleted", target.name);
-    }
+    entity(&target).delete(cx, &format!("Project {}", target.name)).await?;
     // Who worked in it goes on in the project that always exists.
     let mut conf = cx.conf_mut();
     match conf.remotes.get_mut(&target.remote) {
@@ -113,10 +104,7 @@ static RENAME: Spec = Spec {
 
 async fn rename(cx: &Cx, matches: &Matches) -> Result<()> {
     let (target, new) = (target(cx, matches.arg(0))?, matches.arg(1));
-    send(cx, &target.client, "POST", &path(&target), Some(&json!({"name": new}))).await?;
-    if !cx.quiet {
-        println!("Project {} renamed to {new}", target.name);
-    }
+    entity(&target).rename(cx, &format!("Project {}", target.name), new).await?;
     let mut conf = cx.conf_mut();
     match conf.remotes.get_mut(&target.remote) {
         Some(remote) if remote.project == target.name => {

@@ -8,12 +8,12 @@ mod volume_snapshot;
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use lxd_api::resources::ResourcesStoragePool;
 use lxd_api::storage_pool::{StoragePool, StoragePoolPut};
 use serde_json::{Value, json};
 
-use super::entity::{Entity, key_commands};
+use super::entity::{Entity, key_commands, listed};
 use crate::cli::{FORMAT, Matches, Spec, TARGET, switch};
 use crate::cx::{Cx, Target};
 use crate::keyvalue;
@@ -56,19 +56,12 @@ static CREATE: Spec = Spec {
 
 async fn create(cx: &Cx, matches: &Matches) -> Result<()> {
     let target = target(cx, matches)?;
-    let mut config = json!({});
-    for word in matches.rest(2) {
-        let (key, value) =
-            keyvalue::pair(word).map_err(|_| anyhow::anyhow!("Bad key=value pair: [{word}]"))?;
-        config[key] = json!(value);
-    }
+    let config = keyvalue::config(matches.rest(2), |word| format!("Bad key=value pair: [{word}]"))?;
     let body = json!({"config": config, "description": "", "name": target.name, "driver": matches.arg(1)});
     target.client.send("POST", "/1.0/storage-pools", Some(&body)).await?;
-    if !cx.quiet {
-        match matches.value("target") {
-            "" => println!("Storage pool {} created", target.name),
-            member => println!("Storage pool {} pending on member {member}", target.name),
-        }
+    match matches.value("target") {
+        "" => cx.say(format_args!("Storage pool {} created", target.name)),
+        member => cx.say(format_args!("Storage pool {} pending on member {member}", target.name)),
     }
     Ok(())
 }
@@ -79,18 +72,11 @@ static DELETE: Spec = Spec {
     args: POOL,
     about: "Remove a storage pool",
     count: (1, 1),
-    run: Some(|cx, m| Box::pin(delete(cx, m))),
+    run: Some(|cx, m| {
+        Box::pin(async { entity(cx, m)?.delete(cx, &format!("Storage pool {}", target(cx, m)?.name)).await })
+    }),
     ..Spec::NEW
 };
-
-async fn delete(cx: &Cx, matches: &Matches) -> Result<()> {
-    let target = target(cx, matches)?;
-    target.client.send::<Value>("DELETE", &path(&target), None).await?;
-    if !cx.quiet {
-        println!("Storage pool {} deleted", target.name);
-    }
-    Ok(())
-}
 
 static EDIT: Spec = Spec {
     name: "edit",
@@ -151,12 +137,7 @@ static LIST: Spec = Spec {
 };
 
 async fn list(cx: &Cx, matches: &Matches) -> Result<()> {
-    let target = cx.target(matches.arg(0))?;
-    if !target.name.is_empty() {
-        bail!("Filtering isn't supported yet");
-    }
-    let raw = target.client.send::<Value>("GET", "/1.0/storage-pools?recursion=1", None).await?;
-    let pools: Vec<StoragePool> = lxd_api::from_value(raw.clone())?;
+    let (raw, pools) = listed::<StoragePool>(cx, matches, "/1.0/storage-pools").await?;
     let mut listing = Listing::new(["NAME", "DRIVER", "SOURCE", "DESCRIPTION", "USED BY", "STATE"]);
     for pool in &pools {
         listing.row([

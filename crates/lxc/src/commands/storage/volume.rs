@@ -112,12 +112,7 @@ async fn create(cx: &Cx, matches: &Matches) -> Result<()> {
     if volume.snapshot.is_some() {
         bail!("Storage volume names may not contain slashes");
     }
-    let mut config = json!({});
-    for word in matches.rest(2) {
-        let (key, value) =
-            keyvalue::pair(word).map_err(|_| anyhow::anyhow!("Bad key=value pair: [{word}]"))?;
-        config[key] = json!(value);
-    }
+    let config = keyvalue::config(matches.rest(2), |word| format!("Bad key=value pair: [{word}]"))?;
     let body = json!({
         "config": config,
         "description": "",
@@ -128,9 +123,7 @@ async fn create(cx: &Cx, matches: &Matches) -> Result<()> {
     });
     let path = format!("{}/volumes/{}", super::path(&volume.pool), volume.kind);
     send(cx, &volume.pool.client, "POST", &path, Some(&body)).await?;
-    if !cx.quiet {
-        println!("Storage volume {} created", matches.arg(1));
-    }
+    cx.say(format_args!("Storage volume {} created", matches.arg(1)));
     Ok(())
 }
 
@@ -148,9 +141,7 @@ static DELETE: Spec = Spec {
 async fn delete(cx: &Cx, matches: &Matches) -> Result<()> {
     let volume = volume(cx, matches)?;
     send(cx, &volume.pool.client, "DELETE", &volume.full_path(), None).await?;
-    if !cx.quiet {
-        println!("Storage volume {} deleted", matches.arg(1));
-    }
+    cx.say(format_args!("Storage volume {} deleted", matches.arg(1)));
     Ok(())
 }
 
@@ -173,9 +164,7 @@ async fn rename(cx: &Cx, matches: &Matches) -> Result<()> {
         _ => bail!("Invalid new snapshot name {new:?}"),
     };
     send(cx, &volume.pool.client, "POST", &path, Some(&json!({"name": name}))).await?;
-    if !cx.quiet {
-        println!("Renamed storage volume from {:?} to {name:?}", matches.arg(1));
-    }
+    cx.say(format_args!("Renamed storage volume from {:?} to {name:?}", matches.arg(1)));
     Ok(())
 }
 

@@ -2,12 +2,12 @@
 
 mod rule;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::Result;
 use lxd_api::network_acl::{NetworkAcl, NetworkAclPut};
 use serde_json::{Value, json};
 
 use crate::cli::{FORMAT, Matches, Spec};
-use crate::commands::entity::Entity;
+use crate::commands::entity::{Entity, key_commands, listed};
 use crate::cx::{Cx, Target};
 use crate::output::Listing;
 use crate::{editor, keyvalue, stdin};
@@ -35,6 +35,11 @@ fn entity(cx: &Cx, matches: &Matches) -> Result<Entity> {
     Ok(Entity::new(&target.client, path(&target)))
 }
 
+/// As messages name it.
+fn what(cx: &Cx, matches: &Matches) -> Result<String> {
+    Ok(format!("Network ACL {}", target(cx, matches)?.name))
+}
+
 static CREATE: Spec = Spec {
     name: "create",
     args: "[<remote>:]<ACL> [key=value...]",
@@ -53,14 +58,11 @@ async fn create(cx: &Cx, matches: &Matches) -> Result<()> {
     };
     let mut body = serde_json::to_value(fields)?;
     body["name"] = json!(target.name);
-    for word in matches.rest(1) {
-        let (key, value) = keyvalue::pair(word).map_err(|_| anyhow!("Bad key/value pair: {word}"))?;
-        body["config"][key] = json!(value);
+    for (key, value) in keyvalue::config(matches.rest(1), |word| format!("Bad key/value pair: {word}"))? {
+        body["config"][key] = value;
     }
     target.client.send("POST", "/1.0/network-acls", Some(&body)).await?;
-    if !cx.quiet {
-        println!("Network ACL {} created", target.name);
-    }
+    cx.say(format_args!("Network ACL {} created", target.name));
     Ok(())
 }
 
@@ -70,18 +72,9 @@ static DELETE: Spec = Spec {
     args: ACL,
     about: "Remove a network ACL",
     count: (1, 1),
-    run: Some(|cx, m| Box::pin(delete(cx, m))),
+    run: Some(|cx, m| Box::pin(async { entity(cx, m)?.delete(cx, &what(cx, m)?).await })),
     ..Spec::NEW
 };
-
-async fn delete(cx: &Cx, matches: &Matches) -> Result<()> {
-    let target = target(cx, matches)?;
-    target.client.send::<Value>("DELETE", &path(&target), None).await?;
-    if !cx.quiet {
-        println!("Network ACL {} deleted", target.name);
-    }
-    Ok(())
-}
 
 static RENAME: Spec = Spec {
     name: "rename",
@@ -89,45 +82,14 @@ static RENAME: Spec = Spec {
     args: "[<remote>:]<ACL> <new-name>",
     about: "Give a network ACL another name",
     count: (2, 2),
-    run: Some(|cx, m| Box::pin(rename(cx, m))),
+    run: Some(|cx, m| Box::pin(async { entity(cx, m)?.rename(cx, &what(cx, m)?, m.arg(1)).await })),
     ..Spec::NEW
 };
 
-async fn rename(cx: &Cx, matches: &Matches) -> Result<()> {
-    let target = target(cx, matches)?;
-    target.client.send("POST", &path(&target), Some(&json!({"name": matches.arg(1)}))).await?;
-    if !cx.quiet {
-        println!("Network ACL {} renamed to {}", target.name, matches.arg(1));
-    }
-    Ok(())
-}
-
-static GET: Spec = Spec {
-    name: "get",
-    args: "[<remote>:]<ACL> <key>",
-    about: "Print one configuration key of a network ACL",
-    count: (2, 2),
-    run: Some(|cx, m| Box::pin(async { entity(cx, m)?.print_set_key(m.arg(1)).await })),
-    ..Spec::NEW
-};
-
-static SET: Spec = Spec {
-    name: "set",
-    args: "[<remote>:]<ACL> <key>=<value>...",
-    about: "Set configuration keys of a network ACL",
-    count: (2, usize::MAX),
-    run: Some(|cx, m| Box::pin(async { entity(cx, m)?.set::<NetworkAclPut>(cx, m.rest(1)).await })),
-    ..Spec::NEW
-};
-
-static UNSET: Spec = Spec {
-    name: "unset",
-    args: "[<remote>:]<ACL> <key>",
-    about: "Drop a configuration key of a network ACL",
-    count: (2, 2),
-    run: Some(|cx, m| Box::pin(async { entity(cx, m)?.unset_loosely::<NetworkAclPut>(cx, m.arg(1)).await })),
-    ..Spec::NEW
-};
+key_commands!(
+    "network ACL", "[<remote>:]<ACL>", NetworkAclPut, &[], get: print_set_key,
+    |cx, m| read: entity(cx, m)?, write: entity(cx, m)?
+);
 
 static SHOW: Spec = Spec {
     name: "show",
@@ -195,12 +157,7 @@ static LIST: Spec = Spec {
 };
 
 async fn list(cx: &Cx, matches: &Matches) -> Result<()> {
-    let target = cx.target(matches.arg(0))?;
-    if !target.name.is_empty() {
-        bail!("Filtering isn't supported yet");
-    }
-    let raw = target.client.send::<Value>("GET", "/1.0/network-acls?recursion=1", None).await?;
-    let acls: Vec<NetworkAcl> = lxd_api::from_value(raw.clone())?;
+    let (raw, acls) = listed::<NetworkAcl>(cx, matches, "/1.0/network-acls").await?;
     let mut listing = Listing::new(["NAME", "DESCRIPTION", "USED BY"]);
     for acl in &acls {
         listing.row([acl.name.clone(), acl.description.clone(), acl.used_by.len().to_string()]);
