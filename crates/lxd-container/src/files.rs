@@ -56,6 +56,15 @@ impl Files {
         Ok((reply, fds.pop()))
     }
 
+    /// [`FileRequest::Write`] of this content.
+    ///
+    /// # Errors
+    /// As [`Files::request`].
+    pub async fn write(&mut self, request: &FileRequest, content: &[u8]) -> Result<()> {
+        self.process.request_with(request, content).await?;
+        self.process.answer::<FileReply>().await.map(drop)
+    }
+
     /// One request that is answered with an open file.
     ///
     /// # Errors

@@ -68,9 +68,8 @@ mod tests {
         let watching = tokio::spawn({
             let (quiet, end) = (quiet.clone(), end.clone());
             async move {
-                quiet
-                    .watch(&end, Duration::from_millis(20), || std::future::ready(rested.send(()).unwrap()))
-                    .await;
+                let rest = || async { rested.send(()).unwrap() };
+                quiet.watch(&end, Duration::from_millis(20), rest).await;
             }
         });
         rests.recv().await.unwrap();

@@ -121,8 +121,11 @@ pub fn delete(tx: &Tx<'_>, id: i64) -> Result<()> {
     tx.execute("DELETE FROM networks_acls WHERE id = ?1", [id]).map(drop)
 }
 
+/// What a user is, of the names of its project and itself.
+type MakeUser = fn(String, String) -> User;
+
 /// Where the key `security.acls` may stand (as `c`, of an owner `o`), and what its owner is.
-const USERS: [(&str, fn(String, String) -> User); 3] = [
+const USERS: [(&str, MakeUser); 3] = [
     ("networks_config AS c JOIN networks AS o ON o.id = c.network_id", |project, name| User::Network {
         project,
         name,

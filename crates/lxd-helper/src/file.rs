@@ -1,11 +1,12 @@
 //! `file`: a session of file requests inside one container, running or not.
 //!
 //! The process leaves the host before the first request: it enters the mount and user namespaces of a running container, or makes the
-//! root of a stopped one its own root. After that no path can lead to the host, and paths are resolved as below a root besides. Content does
-//! not pass through here: the daemon gets descriptors of regular files.
+//! root of a stopped one its own root. After that no path can lead to the host, and paths are resolved as below a root besides. Only what
+//! is small is written here; else the daemon gets descriptors of regular files.
 
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path};
 
@@ -37,7 +38,11 @@ pub fn run(link: &Link) -> Outcome<()> {
     link.ok(&FileReply::Done, &[])?;
     let mut incoming = None;
     while let Some((request, _)) = link.next::<FileRequest>()? {
-        match serve(&root, &request, &mut incoming) {
+        let content = match &request {
+            FileRequest::Write { .. } => link.content()?,
+            _ => Vec::new(),
+        };
+        match serve(&root, &request, &content, &mut incoming) {
             Ok((reply, fd)) => {
                 link.ok(&reply, &fd.iter().map(AsFd::as_fd).collect::<Vec<BorrowedFd<'_>>>())?
             }
@@ -81,6 +86,7 @@ fn drop_rights() -> io::Result<()> {
 fn serve(
     root: &Dir,
     request: &FileRequest,
+    content: &[u8],
     incoming: &mut Option<Incoming>,
 ) -> io::Result<(FileReply, Option<OwnedFd>)> {
     let whole = incoming.take();
@@ -88,6 +94,7 @@ fn serve(
         FileRequest::Stat { path } => Ok((FileReply::Stat(stat(root, path)?), None)),
         FileRequest::Open { path } => opened(root.open_in_root(path, OFlags::RDONLY | READ, 0)?),
         FileRequest::Create { path, append, owner } => create(root, path, *append, *owner),
+        FileRequest::Write { path, append, owner } => done(write(root, path, *append, *owner, content)),
         FileRequest::Receive { path, owner } => {
             let begun = Incoming::begin(root, path, *owner)?;
             let reply = begun.reply()?;
@@ -118,9 +125,10 @@ fn serve(
 fn name(request: &FileRequest) -> String {
     match request {
         FileRequest::Stat { path } => format!("lstat {path}"),
-        FileRequest::Open { path } | FileRequest::Create { path, .. } | FileRequest::Receive { path, .. } => {
-            format!("open {path}")
-        }
+        FileRequest::Open { path }
+        | FileRequest::Create { path, .. }
+        | FileRequest::Write { path, .. }
+        | FileRequest::Receive { path, .. } => format!("open {path}"),
         FileRequest::Publish => "open".to_owned(),
         FileRequest::List { path } => format!("readdir {path}"),
         FileRequest::Mkdir { path, .. } => format!("mkdir {path}"),
@@ -184,6 +192,13 @@ fn create(
         rustix::fs::ftruncate(fd, 0)?;
     }
     Ok((reply, fd))
+}
+
+fn write(root: &Dir, path: &str, append: bool, owner: FileOwner, content: &[u8]) -> io::Result<()> {
+    match create(root, path, append, owner)?.1 {
+        Some(fd) => File::from(fd).write_all(content),
+        None => Err(io::Error::from_raw_os_error(libc::EINVAL)),
+    }
 }
 
 /// A file that is being received: the path does not show it before it is whole.

@@ -52,6 +52,12 @@ impl Link {
         Ok(Some((job, fds)))
     }
 
+    /// The bytes that a request announced.
+    pub fn content(&self) -> Outcome<Vec<u8>> {
+        let frame = frame::receive(&self.socket).map_err(|error| system("Failed to read content", &error))?;
+        frame.map(|(data, _)| data).ok_or_else(|| failure("No content"))
+    }
+
     /// Answers.
     pub fn ok(&self, value: &impl Serialize, fds: &[BorrowedFd<'_>]) -> Outcome<()> {
         self.send(&Answer::Ok(value), fds)

@@ -209,6 +209,16 @@ impl HelperProcess {
         self.send(&data, fds).await.map_err(failed)
     }
 
+    /// As [`HelperProcess::request`], for a request that announces `content` as the next frame.
+    ///
+    /// # Errors
+    /// The helper is gone.
+    pub async fn request_with(&mut self, request: &impl Serialize, content: &[u8]) -> Result<()> {
+        self.request(request, &[]).await?;
+        let sent = self.send(content, &[]).await;
+        sent.map_err(|error| Error::with_source(Kind::Internal, "Helper is gone", error))
+    }
+
     /// Whether a helper that serves several requests can take the next one: it lives, and has answered the last.
     pub fn is_idle(&mut self) -> bool {
         !self.waits && matches!(self.child.try_wait(), Ok(None))

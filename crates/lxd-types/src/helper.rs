@@ -274,6 +274,15 @@ pub enum FileRequest {
         /// Owner and mode of a new file.
         owner: FileOwner,
     },
+    /// Writes a file whose content is there: it is the next frame.
+    Write {
+        /// The path.
+        path: String,
+        /// Write at its end rather than replacing its content.
+        append: bool,
+        /// Owner and mode of a new file.
+        owner: FileOwner,
+    },
     /// Begins a file whose content comes slowly: a file without a name is made beside the path, and its descriptor comes
     /// along; none does where the file system has no such files. Every other request but [`FileRequest::Publish`] gives it up.
     Receive {

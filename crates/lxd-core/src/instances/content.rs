@@ -110,6 +110,26 @@ pub async fn put(
     Ok(file)
 }
 
+/// Writes a file whose content is there, at once and as a whole.
+///
+/// # Errors
+/// What the file system says.
+pub async fn write(
+    core: &SharedCore,
+    permit: &Permit,
+    name: &InstanceName,
+    request: &FileRequest,
+    content: &[u8],
+) -> Result<()> {
+    let key = InstanceKey::new(permit.project(), name);
+    let mut session = open(core, &key).await?;
+    session.files()?.write(request, content).await.map_err(told)?;
+    if let FileRequest::Write { path, .. } = request {
+        core.tell(permit.caller(), pushed(&key, path));
+    }
+    Ok(())
+}
+
 /// What readers of events learn of a new file.
 pub(super) fn pushed(key: &InstanceKey, path: &str) -> Lifecycle {
     Lifecycle::new("instance-file-pushed", key.url()).in_project(&key.project).with("file-destination", path)

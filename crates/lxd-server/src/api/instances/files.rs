@@ -5,8 +5,7 @@ use http::HeaderName;
 use lxd_core::instances::content::{self, Content, New};
 use lxd_core::instances::upload::Upload;
 use lxd_core::transfer;
-use lxd_types::error::Context;
-use lxd_types::helper::{FileOwner, FileStat, PathKind};
+use lxd_types::helper::{FileOwner, FileRequest, FileStat, PathKind};
 use lxd_types::{Error, Result};
 
 use crate::{Ctx, Reply};
@@ -45,17 +44,11 @@ pub async fn post(mut cx: Ctx) -> Result<Reply> {
         other => return Err(Error::bad_request(format!("Bad file type: {other}"))),
     };
     let owner = owner(&cx, &new);
-    if let (New::File { .. }, Some(0..=WHOLE)) = (&new, length(&cx)) {
+    if let (New::File { append }, Some(0..=WHOLE)) = (&new, length(&cx)) {
         // A client that goes away in the middle leaves the file as it was.
         let (core, bytes) = (cx.core.clone(), cx.bytes(WHOLE).await?);
-        let change = async move {
-            let Some(mut file) = content::put(&core, &permit, &name, &path, new, owner).await? else {
-                return Ok(());
-            };
-            let written = tokio::task::spawn_blocking(move || std::io::Write::write_all(&mut file, &bytes));
-            let written = written.await.unwrap_or_else(|panic| Err(std::io::Error::other(panic)));
-            written.context("Failed to write the file")
-        };
+        let request = FileRequest::Write { path, append: *append, owner };
+        let change = async move { content::write(&core, &permit, &name, &request, &bytes).await };
         cx.core.run("push file", change).await?;
         return Ok(Reply::empty());
     }
