@@ -213,7 +213,7 @@ fn old_protocols_are_refused_and_the_certificate_is_strong() {
     let shown =
         daemon.netns.command("openssl").args(["x509", "-noout", "-text", "-in"]).arg(file).output().unwrap();
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
-    assert!(shown.contains("NIST CURVE: P-256") && shown.contains("ecdsa-with-SHA"), "{shown}");
+    assert!(shown.contains("NIST CURVE: P-384") && shown.contains("ecdsa-with-SHA"), "{shown}");
     let key = std::fs::metadata(daemon.lxd_dir().join("server.key")).unwrap();
     assert_eq!(std::os::unix::fs::PermissionsExt::mode(&key.permissions()) & 0o777, 0o600);
 }
