@@ -135,6 +135,21 @@ fn forwarded_addresses_reach_instances_from_everywhere() {
     let error = daemon.fails("POST", "/1.0/networks/fwbr0/forwards", &json!({"listen_address": "192.0.2.1"}));
     assert_eq!(error, "Failed creating forward: A forward for that listen address already exists");
 
+    // Nobody else can take the address, and a network only what is its own.
+    let other = json!({"ipv4.address": "10.77.9.1/24", "ipv6.address": "none"});
+    daemon.ok("POST", "/1.0/networks", &json!({"name": "fwbr2", "config": other}));
+    for (network, listen, wanted) in [
+        ("fwbr2", "192.0.2.1", "overlaps with another network or NIC"),
+        ("fwbr2", "10.77.8.9", "overlaps with another network or NIC"),
+        ("fwbr2", "10.77.9.1", "is the address of the network itself"),
+        ("fwbr2", "127.0.0.1", "cannot be forwarded"),
+    ] {
+        let path = format!("/1.0/networks/{network}/forwards");
+        let error = daemon.fails("POST", &path, &json!({"listen_address": listen}));
+        assert!(error.starts_with("Failed creating forward: ") && error.contains(wanted), "{error}");
+    }
+    daemon.ok("DELETE", "/1.0/networks/fwbr2", &Value::Null);
+
     // Renamed, it goes along; removed, nothing is left.
     daemon.remove("c1");
     daemon.ok("POST", "/1.0/networks/fwbr0", &json!({"name": "fwbr1"}));

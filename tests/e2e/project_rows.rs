@@ -80,6 +80,19 @@ pub const CASES: &[Case] = &[
         ..RESTRICTED
     },
     Case {
+        rule: "restricted.devices.nic",
+        closed: &["managed", ""],
+        part: || device(json!({"type": "nic", "network": "rulesbr0", "vlan": "5"})),
+        ..RESTRICTED
+    },
+    Case {
+        rule: "restricted.networks.subnets",
+        open: "rulesbr0:192.0.2.0/24",
+        closed: &["block", "rulesbr0:192.0.2.0/25", "rulesbr1:0.0.0.0/0", ""],
+        part: || device(json!({"type": "nic", "network": "rulesbr0", "ipv4.routes": "192.0.2.0/24"})),
+        ..RESTRICTED
+    },
+    Case {
         rule: "restricted.devices.unix-char",
         part: || device(json!({"type": "unix-char", "path": "/dev/null"})),
         ..RESTRICTED

@@ -188,6 +188,8 @@ const WAYS: &[(&str, Way)] = &[
 
 pub fn prepared() -> Daemon {
     let daemon = Daemon::start().with_pool_and_image();
+    let config = json!({"ipv4.address": "10.77.9.1/24", "ipv6.address": "none"});
+    daemon.ok("POST", "/1.0/networks", &json!({"name": "rulesbr0", "config": config}));
     daemon.ok("POST", "/1.0/storage-pools", &json!({"name": "second", "driver": "dir"}));
     for project in ["o", "r"] {
         let config = json!({"features.images": "false"});

@@ -15,12 +15,12 @@ pub fn page(table: &Table, heading: &str, intro: &str) -> String {
     );
     page.push_str("|---|---|---|---|---|---|---|\n");
     for key in table.keys() {
-        page.push_str(&row(key));
+        page.push_str(&row(key, table.rule()));
     }
     page
 }
 
-fn row(key: &dyn AnyKey) -> String {
+fn row(key: &dyn AnyKey, rule: Option<&str>) -> String {
     let meta = key.meta();
     let mut row = format!("| `{}` | {} | ", meta.name, key.label());
     let default = meta.default.map_or("-".to_owned(), |value| format!("`{value}`"));
@@ -30,7 +30,7 @@ fn row(key: &dyn AnyKey) -> String {
         "{default} | {} | {} | {} | {} |",
         live(meta.live),
         applies(meta),
-        restriction(meta.restriction),
+        restriction(meta.restriction, rule),
         description(meta)
     );
     row
@@ -54,11 +54,11 @@ fn applies(meta: &Meta) -> &'static str {
     }
 }
 
-fn restriction(restriction: Restriction) -> String {
-    match restriction {
-        Restriction::Restricted => "refused".to_owned(),
-        Restriction::Safe => "allowed".to_owned(),
-        Restriction::Project(class) => format!("`{class}`"),
+fn restriction(restriction: Restriction, rule: Option<&str>) -> String {
+    match (restriction, rule) {
+        (Restriction::Restricted, None) => "refused".to_owned(),
+        (Restriction::Safe, _) => "allowed".to_owned(),
+        (Restriction::Project(rule), _) | (Restriction::Restricted, Some(rule)) => format!("`{rule}`"),
     }
 }
 
@@ -103,6 +103,11 @@ mod tests {
         assert!(page.contains(
             "| `a.b` | boolean | `true` | yes | - | allowed | One of two \\| three lines. (API extension `some_extension`) |\n"
         ));
+        static UNDER: Table = Table::new("t", &[TEST]).under("restricted.devices.x");
+        let under = super::page(&UNDER, "", "");
+        assert!(
+            under.contains("| - | allowed | One") && under.contains("| - | `restricted.devices.x` | Later.")
+        );
         assert!(page.ends_with(
             "| `c.*` | string | - | no | - | refused | Later. One of `x`. *Not supported yet: setting it is refused.* |\n"
         ));

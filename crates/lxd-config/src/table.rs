@@ -8,12 +8,25 @@ use crate::key::{AnyKey, Effect, KeyError, Reason};
 pub struct Table {
     title: &'static str,
     groups: &'static [&'static [&'static dyn AnyKey]],
+    rule: Option<&'static str>,
 }
 
 impl Table {
     /// A table of the lists that [`crate::keys!`] made. Of two patterns that fit, the earlier one counts.
     pub const fn new(title: &'static str, groups: &'static [&'static [&'static dyn AnyKey]]) -> Self {
-        Self { title, groups }
+        Self { title, groups, rule: None }
+    }
+
+    /// In restricted projects this rule of the project decides about all of its keys that are not harmless.
+    #[must_use]
+    pub const fn under(mut self, rule: &'static str) -> Self {
+        self.rule = Some(rule);
+        self
+    }
+
+    /// The rule of [`Table::under`].
+    pub fn rule(&self) -> Option<&'static str> {
+        self.rule
     }
 
     /// What the keys belong to.

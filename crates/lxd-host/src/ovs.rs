@@ -53,17 +53,14 @@ impl Ovs {
         self.call(&["--if-exists", "del-br", name]).await.map(drop)
     }
 
-    /// Makes an interface a port of a bridge, with its VLANs, in one step.
+    /// Makes an interface a port of a bridge, with exactly these VLANs, in one step: those of a port of this name that
+    /// was left over go.
     ///
     /// # Errors
     /// The switch is missing or refuses.
     pub async fn add_port(&self, bridge: &str, port: &str, vlans: &PortVlans) -> Result<(), CmdError> {
-        let settings = settings(vlans);
-        let mut args = vec!["--may-exist", "add-port", bridge, port];
-        if !settings.is_empty() {
-            args.extend(["--", "set", "port", port]);
-            args.extend(settings.iter().map(String::as_str));
-        }
+        let args = add_port(bridge, port, &settings(vlans));
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
         self.call(&args).await.map(drop)
     }
 
@@ -89,6 +86,16 @@ impl Ovs {
     }
 }
 
+/// The arguments that make a port with these columns.
+fn add_port(bridge: &str, port: &str, settings: &[String]) -> Vec<String> {
+    let mut args = vec!["--may-exist", "add-port", bridge, port, "--", "clear", "port", port];
+    args.extend(["tag", "trunks", "vlan_mode"]);
+    if !settings.is_empty() {
+        args.extend(["--", "set", "port", port]);
+    }
+    args.into_iter().map(str::to_owned).chain(settings.iter().cloned()).collect()
+}
+
 /// The columns of a port with these VLANs.
 fn settings(vlans: &PortVlans) -> Vec<String> {
     let list = vlans.tagged.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
@@ -112,6 +119,15 @@ fn settings(vlans: &PortVlans) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_left_over_loses_its_vlans() {
+        let clears = "--may-exist add-port br0 v0 -- clear port v0 tag trunks vlan_mode";
+        assert_eq!(add_port("br0", "v0", &[]).join(" "), clears);
+        let settings = ["vlan_mode=access".to_owned(), "tag=5".to_owned()];
+        let wanted = format!("{clears} -- set port v0 vlan_mode=access tag=5");
+        assert_eq!(add_port("br0", "v0", &settings).join(" "), wanted);
+    }
 
     #[test]
     fn settings_are_those_of_the_reference() {

@@ -12,6 +12,9 @@ mod name;
 mod state;
 mod uplink;
 
+/// The MTU of an interface that nobody gave another.
+const DEFAULT_MTU: u32 = 1500;
+
 pub use name::{check_interface, network_name};
 pub use state::{instance_interfaces, interface_kind, interface_state};
 pub use uplink::Uplink;

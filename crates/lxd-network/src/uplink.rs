@@ -3,10 +3,8 @@
 use lxd_host::netlink::{Link, Netlink, NewOnParent};
 use lxd_types::{Config, ConfigExt, Error, Flag, Result};
 
+use crate::DEFAULT_MTU;
 use crate::config::NetworkKind;
-
-/// The MTU of an interface whose network no longer says another.
-const DEFAULT_MTU: u32 = 1500;
 
 /// A network on an interface of the host, as it shall be.
 #[derive(Clone, Debug, Eq, PartialEq)]

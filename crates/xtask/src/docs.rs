@@ -127,14 +127,15 @@ USB devices with these ids (all without ids); they come and go while the instanc
 const IPVLAN_INTRO: &str = "\
 An interface with the hardware address of its parent and addresses of its own, which are given here. The kernel settings
 `net.ipv4.conf.PARENT.forwarding=1`, `net.ipv6.conf.{all,PARENT}.forwarding=1` and `net.ipv6.conf.{all,PARENT}.proxy_ndp=1`
-must be made for the families in use.";
+must be made for the families in use. In restricted projects only with `restricted.devices.nic=allow`.";
 
 const MACVLAN_INTRO: &str = "\
 An interface with a hardware address of its own on top of one of the host's. It reaches the network of the parent, but not
 the host itself.";
 
 const P2P_INTRO: &str = "\
-A pair of interfaces: one in the instance, the other on the host, for routing by the administrator.";
+A pair of interfaces: one in the instance, the other on the host, for routing by the administrator. In restricted
+projects only with `restricted.devices.nic=allow`.";
 
 const PHYSICAL_INTRO: &str = "\
 The instance gets an interface of the host. It comes back with its former name, address and MTU when the device is removed
@@ -143,7 +144,7 @@ or the instance ends, also while the daemon is away.";
 const ROUTED_INTRO: &str = "\
 A pair of interfaces; the host routes the instance's addresses, which are given here, to it, and answers for them on the
 parent. The instance's default gateway is the host's end (`169.254.0.1`, `fe80::1`). The same kernel settings as for ipvlan
-must be made when there is a parent and for IPv6.";
+must be made when there is a parent and for IPv6. In restricted projects only with `restricted.devices.nic=allow`.";
 
 const SRIOV_INTRO: &str = "\
 A virtual function of an interface of the host (`parent`), the first that is free or the one named by `host_name`. When all

@@ -134,8 +134,7 @@ async fn start_one(core: &SharedCore, model: &Model) {
     tokio::time::sleep(std::time::Duration::from_secs(delay)).await;
 }
 
-/// Takes over the devices of the instances that run, ends those of instances that ended, and puts firewall rules back that
-/// were lost while no daemon ran. What fails is logged.
+/// Takes over the devices of the instances that run, and ends those of instances that ended. What fails is logged.
 ///
 /// # Errors
 /// The database cannot be read.
@@ -149,11 +148,7 @@ pub async fn settle_devices(core: &SharedCore) -> Result<()> {
         })
         .await;
     // What ended meanwhile was adopted too late to be forgotten.
-    end_devices(core).await?;
-    if let Err(error) = core.bridges.firewall().restore().await {
-        tracing::error!(error = error.chain(), "Firewall rules cannot be put back");
-    }
-    Ok(())
+    end_devices(core).await
 }
 
 /// Ends the devices of instances that ended while no daemon ran: interfaces of the host come back as they were. What

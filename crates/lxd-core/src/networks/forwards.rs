@@ -84,6 +84,7 @@ pub async fn create(
         let change = move |tx: &Tx<'_>| {
             let row = bridge(tx, &project, &name)?;
             forwards::check(listen, &wanted.config, &checked, &row.config)?;
+            check_free(tx, &row, listen)?;
             network_forwards::insert(tx, row.id, nodes::LONE, &wanted).map_err(|error| match error.kind() {
                 Kind::Conflict => Error::conflict("A forward for that listen address already exists"),
                 _ => error,
@@ -142,6 +143,19 @@ pub async fn delete(core: &SharedCore, permit: &Permit, network: &str, address: 
         Ok(())
     })
     .await
+}
+
+/// Refuses an address that is not this network's to forward.
+fn check_free(tx: &Tx<'_>, own: &networks::Network, listen: IpAddr) -> Result<()> {
+    let mut others = networks::list(tx, None, nodes::LONE)?;
+    others.retain(|row| row.id != own.id);
+    let mut forwarded = Vec::new();
+    for other in &others {
+        let rows = network_forwards::list(tx, other.id, nodes::LONE)?;
+        forwarded.extend(rows.iter().filter_map(|row| row.listen_address.parse::<IpAddr>().ok()));
+    }
+    let others: Vec<_> = others.into_iter().map(|row| row.config).collect();
+    forwards::check_free(listen, &own.config, &others, &forwarded)
 }
 
 const FAILED_CREATE: &str = "Failed creating forward";

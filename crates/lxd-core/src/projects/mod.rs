@@ -6,6 +6,7 @@ mod create;
 mod delete;
 mod features;
 mod limits;
+mod properties;
 mod read;
 mod rename;
 mod restrictions;

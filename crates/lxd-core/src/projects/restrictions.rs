@@ -9,6 +9,7 @@ use lxd_instance::keys::INSTANCE;
 use lxd_types::{Config, ConfigExt, DeviceExt, Devices, Error, InstanceKind, Result, words};
 
 use super::allowed::{Facts, Member};
+use super::properties;
 
 const INTERCEPTION: &str = "restricted.containers.interception";
 const LOW_LEVEL: &str = "restricted.containers.lowlevel";
@@ -165,17 +166,17 @@ fn refusal(rules: &Config, device: &Config) -> Option<String> {
     let unless_allowed = |what: &str| (says(kind) != ALLOW).then(|| format!("{what} devices are forbidden"));
     match kind {
         "none" | "tpm" => None,
-        "disk" if device.is_root_disk() && device.set("pool").is_some() => None,
         "disk" => match says("disk").as_str() {
             ALLOW if device.set("pool").is_some() => None,
             ALLOW => refused_path(rules, device.value("source")),
-            MANAGED if device.set("pool").is_some() => None,
+            _ if device.is_root_disk() && device.set("pool").is_some() => properties::of_disk(device),
+            MANAGED if device.set("pool").is_some() => properties::of_disk(device),
             MANAGED => Some("Attaching disks not backed by a pool is forbidden".to_owned()),
             _ => Some("Disk devices are forbidden".to_owned()),
         },
         "nic" => match says("nic").as_str() {
             ALLOW => None,
-            MANAGED if device.set("network").is_some() => None,
+            MANAGED if device.set("network").is_some() => properties::of_nic(rules, device),
             MANAGED => Some("Only managed network devices are allowed".to_owned()),
             _ => Some("Network devices are forbidden".to_owned()),
         },
@@ -339,6 +340,13 @@ mod tests {
         let nic = [("type", "nic"), ("network", "br0")];
         assert!(device(&[], &nic).is_ok());
         assert!(device(&[("restricted.devices.nic", BLOCK)], &nic).is_err());
+        let routed = [("type", "nic"), ("network", "br0"), ("ipv4.routes", "0.0.0.0/1")];
+        let refused = device(&[], &routed).unwrap_err().chain();
+        assert!(refused.ends_with("Use of \"ipv4.routes\" with 0.0.0.0/1 is forbidden"), "{refused}");
+        assert!(device(&[("restricted.devices.nic", ALLOW)], &routed).is_ok());
+        let mounted = [&root[..], &[("raw.mount.options", "suid")]].concat();
+        assert!(device(&[], &mounted).is_err());
+        assert!(device(&[("restricted.devices.disk", ALLOW)], &mounted).is_ok());
     }
 
     #[test]

@@ -1,10 +1,24 @@
 //! Properties of interfaces: one table per `nictype`.
 
-use lxd_config::{Key, Table, keys};
+use lxd_config::{Key, Restriction, Table, keys};
 use lxd_network::config::checks;
 use lxd_types::{BitRate, Mac, ValueError};
 
 use crate::none::COMMON;
+
+/// Rule of projects for what reaches beyond the network of an interface: only "allow" permits it.
+pub const NIC_RULE: &str = "restricted.devices.nic";
+
+/// Rule of projects that names the subnets of each network which the project may route to its instances.
+pub const SUBNETS_RULE: &str = "restricted.networks.subnets";
+
+/// The tables of interfaces that may belong to a managed network.
+static OF_NETWORKS: [&Table; 4] = [&BRIDGED, &MACVLAN, &PHYSICAL, &SRIOV];
+
+/// What a property means for restricted projects, whichever kind of interface its network makes.
+pub fn restrictions(property: &str) -> impl Iterator<Item = Restriction> + '_ {
+    OF_NETWORKS.iter().filter_map(move |table| Some(table.find(property)?.meta().restriction))
+}
 
 /// All properties of interfaces with `nictype=bridged`.
 pub static BRIDGED: Table = Table::new(
@@ -41,15 +55,15 @@ keys! {
     /// What every interface has.
     BASE = [
         /// Kind of the interface; given by the network when `network` is set.
-        NICTYPE: String = Key::new("nictype"),
+        NICTYPE: String = Key::new("nictype").restricted_by(NIC_RULE),
         /// The name of the interface inside the instance.
-        NAME: String = Key::new("name").check(lxd_network::check_interface),
+        NAME: String = Key::new("name").safe().check(lxd_network::check_interface),
         /// The MTU of the new interface; that of the parent when not set.
-        MTU: String = Key::new("mtu"),
+        MTU: String = Key::new("mtu").safe(),
         /// The MAC address of the new interface; random when not set.
-        HWADDR: Mac = Key::new("hwaddr").check(checks::mac),
+        HWADDR: Mac = Key::new("hwaddr").safe().check(checks::mac),
         /// Boot priority for virtual machines (higher boots first).
-        BOOT_PRIORITY: u32 = Key::new("boot.priority").since("vm_boot_priority"),
+        BOOT_PRIORITY: u32 = Key::new("boot.priority").safe().since("vm_boot_priority"),
     ]
 }
 
@@ -57,7 +71,7 @@ keys! {
     /// What interfaces with an end on the host have.
     HOST = [
         /// The name of the interface on the host; random when not set.
-        HOST_NAME: String = Key::new("host_name").check(lxd_network::check_interface),
+        HOST_NAME: String = Key::new("host_name").restricted_by(NIC_RULE).check(lxd_network::check_interface),
     ]
 }
 
@@ -65,11 +79,11 @@ keys! {
     /// Limits of traffic.
     LIMITS = [
         /// Limit in bit/s for traffic to the instance (various suffixes supported).
-        LIMITS_INGRESS: BitRate = Key::new("limits.ingress").live(),
+        LIMITS_INGRESS: BitRate = Key::new("limits.ingress").safe().live(),
         /// Limit in bit/s for traffic from the instance (various suffixes supported).
-        LIMITS_EGRESS: BitRate = Key::new("limits.egress").live(),
+        LIMITS_EGRESS: BitRate = Key::new("limits.egress").safe().live(),
         /// Same as setting both limits.ingress and limits.egress.
-        LIMITS_MAX: BitRate = Key::new("limits.max").live(),
+        LIMITS_MAX: BitRate = Key::new("limits.max").safe().live(),
     ]
 }
 
@@ -77,7 +91,7 @@ keys! {
     /// Interfaces that belong to one of the host.
     PARENT = [
         /// The name of the interface on the host that it belongs to.
-        PARENT_NAME: String = Key::new("parent"),
+        PARENT_NAME: String = Key::new("parent").restricted_by(NIC_RULE),
     ]
 }
 
@@ -85,7 +99,7 @@ keys! {
     /// Interfaces that may belong to a managed network.
     MANAGED = [
         /// The managed network to link the device to (instead of parent).
-        NETWORK: String = Key::new("network").since("instance_nic_network"),
+        NETWORK: String = Key::new("network").safe().since("instance_nic_network"),
     ]
 }
 
@@ -93,9 +107,9 @@ keys! {
     /// Networks that the host routes to an interface.
     ROUTES = [
         /// Comma-separated list of IPv4 static routes to add on the host to the NIC.
-        IPV4_ROUTES: String = Key::new("ipv4.routes").check(checks::ipv4_networks).live().since("container_nic_routes"),
+        IPV4_ROUTES: String = Key::new("ipv4.routes").restricted_by(SUBNETS_RULE).check(checks::ipv4_networks).live().since("container_nic_routes"),
         /// Comma-separated list of IPv6 static routes to add on the host to the NIC.
-        IPV6_ROUTES: String = Key::new("ipv6.routes").check(checks::ipv6_networks).live().since("container_nic_routes"),
+        IPV6_ROUTES: String = Key::new("ipv6.routes").restricted_by(SUBNETS_RULE).check(checks::ipv6_networks).live().since("container_nic_routes"),
     ]
 }
 
@@ -103,17 +117,17 @@ keys! {
     /// What only ports of bridges have.
     BRIDGE = [
         /// An IPv4 address to assign to the instance through DHCP ("none" lets no IPv4 pass, with security.ipv4_filtering).
-        BRIDGED_IPV4: String = Key::new("ipv4.address").live(),
+        BRIDGED_IPV4: String = Key::new("ipv4.address").safe().live(),
         /// An IPv6 address to assign to the instance through DHCP ("none" lets no IPv6 pass, with security.ipv6_filtering).
-        BRIDGED_IPV6: String = Key::new("ipv6.address").live(),
+        BRIDGED_IPV6: String = Key::new("ipv6.address").safe().live(),
         /// Prevent the NIC from communicating with other NICs in the network that have port isolation enabled.
-        PORT_ISOLATION: bool = Key::new("security.port_isolation").default("false").since("instance_nic_bridged_port_isolation"),
+        PORT_ISOLATION: bool = Key::new("security.port_isolation").safe().default("false").since("instance_nic_bridged_port_isolation"),
         /// Prevent the instance from spoofing another's MAC address.
-        MAC_FILTERING: bool = Key::new("security.mac_filtering").default("false").live().since("network"),
+        MAC_FILTERING: bool = Key::new("security.mac_filtering").safe().default("false").live().since("network"),
         /// Prevent the instance from spoofing another's IPv4 address (enables mac_filtering).
-        IPV4_FILTERING: bool = Key::new("security.ipv4_filtering").default("false").live().since("container_nic_ipfilter"),
+        IPV4_FILTERING: bool = Key::new("security.ipv4_filtering").safe().default("false").live().since("container_nic_ipfilter"),
         /// Prevent the instance from spoofing another's IPv6 address (enables mac_filtering).
-        IPV6_FILTERING: bool = Key::new("security.ipv6_filtering").default("false").live().since("container_nic_ipfilter"),
+        IPV6_FILTERING: bool = Key::new("security.ipv6_filtering").safe().default("false").live().since("container_nic_ipfilter"),
     ]
 }
 
@@ -121,17 +135,17 @@ keys! {
     /// Fixed addresses of interfaces that no DHCP service serves.
     STATIC = [
         /// Comma-separated list of IPv4 static addresses to add to the instance.
-        STATIC_IPV4: String = Key::new("ipv4.address").check(ipv4_list),
+        STATIC_IPV4: String = Key::new("ipv4.address").safe().check(ipv4_list),
         /// Comma-separated list of IPv6 static addresses to add to the instance.
-        STATIC_IPV6: String = Key::new("ipv6.address").check(ipv6_list),
+        STATIC_IPV6: String = Key::new("ipv6.address").safe().check(ipv6_list),
         /// Whether to add an automatic default IPv4 gateway, can be "auto" or "none".
-        IPV4_GATEWAY: String = Key::new("ipv4.gateway").default("auto").check(gateway),
+        IPV4_GATEWAY: String = Key::new("ipv4.gateway").restricted_by(NIC_RULE).default("auto").check(gateway),
         /// Whether to add an automatic default IPv6 gateway, can be "auto" or "none".
-        IPV6_GATEWAY: String = Key::new("ipv6.gateway").default("auto").check(gateway),
+        IPV6_GATEWAY: String = Key::new("ipv6.gateway").restricted_by(NIC_RULE).default("auto").check(gateway),
         /// Number of a routing table to add the IPv4 static routes to (in addition to the main one).
-        IPV4_TABLE: u32 = Key::new("ipv4.host_table"),
+        IPV4_TABLE: u32 = Key::new("ipv4.host_table").restricted_by(NIC_RULE),
         /// Number of a routing table to add the IPv6 static routes to (in addition to the main one).
-        IPV6_TABLE: u32 = Key::new("ipv6.host_table"),
+        IPV6_TABLE: u32 = Key::new("ipv6.host_table").restricted_by(NIC_RULE),
     ]
 }
 
@@ -139,9 +153,9 @@ keys! {
     /// What only routed interfaces have.
     ROUTED_ONLY = [
         /// The IPv4 address of the host's end.
-        IPV4_HOST: String = Key::new("ipv4.host_address").default("169.254.0.1").check(checks::ipv4),
+        IPV4_HOST: String = Key::new("ipv4.host_address").restricted_by(NIC_RULE).default("169.254.0.1").check(checks::ipv4),
         /// The IPv6 address of the host's end.
-        IPV6_HOST: String = Key::new("ipv6.host_address").default("fe80::1").check(checks::ipv6),
+        IPV6_HOST: String = Key::new("ipv6.host_address").restricted_by(NIC_RULE).default("fe80::1").check(checks::ipv6),
     ]
 }
 
@@ -149,7 +163,7 @@ keys! {
     /// What only ipvlan interfaces have.
     IPVLAN_ONLY = [
         /// The mode, "l3s" or "l2".
-        IPVLAN_MODE: String = Key::new("mode").default("l3s").one_of(&["l3s", "l2"]),
+        IPVLAN_MODE: String = Key::new("mode").restricted_by(NIC_RULE).default("l3s").one_of(&["l3s", "l2"]),
     ]
 }
 
@@ -157,7 +171,7 @@ keys! {
     /// VLAN of the parent.
     VLAN = [
         /// The VLAN ID to attach to.
-        PARENT_VLAN: String = Key::new("vlan").check(checks::vlan),
+        PARENT_VLAN: String = Key::new("vlan").restricted_by(NIC_RULE).check(checks::vlan),
     ]
 }
 
@@ -165,7 +179,7 @@ keys! {
     /// How the VLAN of a parent is announced.
     ANNOUNCED = [
         /// Register the VLAN using the GARP VLAN Registration Protocol.
-        GVRP: bool = Key::new("gvrp").default("false"),
+        GVRP: bool = Key::new("gvrp").restricted_by(NIC_RULE).default("false"),
     ]
 }
 
@@ -173,9 +187,9 @@ keys! {
     /// VLANs of a port of a bridge.
     PORT_VLANS = [
         /// The VLAN ID to use for untagged traffic ("none" removes the port from the default VLAN).
-        BRIDGED_VLAN: String = Key::new("vlan").check(vlan).since("instance_nic_bridged_vlan"),
+        BRIDGED_VLAN: String = Key::new("vlan").restricted_by(NIC_RULE).check(vlan).since("instance_nic_bridged_vlan"),
         /// Comma-separated list of VLAN IDs to join for tagged traffic.
-        BRIDGED_TAGGED: String = Key::new("vlan.tagged").check(vlans).since("instance_nic_bridged_vlan"),
+        BRIDGED_TAGGED: String = Key::new("vlan.tagged").restricted_by(NIC_RULE).check(vlans).since("instance_nic_bridged_vlan"),
     ]
 }
 
@@ -183,7 +197,7 @@ keys! {
     /// What only virtual functions have.
     FUNCTION = [
         /// Prevent the instance from spoofing another's MAC address.
-        FUNCTION_MAC_FILTERING: bool = Key::new("security.mac_filtering").default("false").since("network_vlan_sriov"),
+        FUNCTION_MAC_FILTERING: bool = Key::new("security.mac_filtering").safe().default("false").since("network_vlan_sriov"),
     ]
 }
 
@@ -191,9 +205,9 @@ keys! {
     /// Registration in MAAS.
     MAAS = [
         /// MAAS IPv4 subnet to register the instance in.
-        MAAS_V4: String = Key::new("maas.subnet.ipv4").not_yet().since("maas_network"),
+        MAAS_V4: String = Key::new("maas.subnet.ipv4").restricted_by(NIC_RULE).not_yet().since("maas_network"),
         /// MAAS IPv6 subnet to register the instance in.
-        MAAS_V6: String = Key::new("maas.subnet.ipv6").not_yet().since("maas_network"),
+        MAAS_V6: String = Key::new("maas.subnet.ipv6").restricted_by(NIC_RULE).not_yet().since("maas_network"),
     ]
 }
 
@@ -201,9 +215,9 @@ keys! {
     /// Properties of later versions.
     LATER = [
         /// Comma-separated list of IPv4 static routes to route to the NIC and publish on the uplink network (BGP).
-        IPV4_EXTERNAL: String = Key::new("ipv4.routes.external").check(checks::ipv4_networks).live().not_yet(),
+        IPV4_EXTERNAL: String = Key::new("ipv4.routes.external").restricted_by(SUBNETS_RULE).check(checks::ipv4_networks).live().not_yet(),
         /// Comma-separated list of IPv6 static routes to route to the NIC and publish on the uplink network (BGP).
-        IPV6_EXTERNAL: String = Key::new("ipv6.routes.external").check(checks::ipv6_networks).live().not_yet(),
+        IPV6_EXTERNAL: String = Key::new("ipv6.routes.external").restricted_by(SUBNETS_RULE).check(checks::ipv6_networks).live().not_yet(),
     ]
 }
 

@@ -18,7 +18,9 @@ mod vlans;
 
 pub use bridged::BridgedNic;
 pub use functions::{Function, Functions};
-pub use keys::{BRIDGED, IPVLAN, MACVLAN, P2P, PHYSICAL, ROUTED, SRIOV};
+pub use keys::{
+    BRIDGED, IPVLAN, MACVLAN, NIC_RULE, P2P, PHYSICAL, ROUTED, SRIOV, SUBNETS_RULE, restrictions,
+};
 pub use limits::Limiter;
 pub use macvlan::{IpvlanNic, MacvlanNic};
 pub use p2p::P2pNic;

@@ -6,16 +6,20 @@ use lxd_types::ValueError;
 use crate::none::COMMON;
 
 /// All properties of the types `unix-char` and `unix-block`.
-pub static UNIX: Table = Table::new("device: unix-char and unix-block", &[COMMON, OWNER, PLACE]);
+pub static UNIX: Table = Table::new("device: unix-char and unix-block", &[COMMON, OWNER, PLACE])
+    .under("restricted.devices.unix-char");
 
 /// All properties of the type `unix-hotplug`.
-pub static UNIX_HOTPLUG: Table = Table::new("device: unix-hotplug", &[COMMON, OWNER, BY_ID, LATER]);
+pub static UNIX_HOTPLUG: Table = Table::new("device: unix-hotplug", &[COMMON, OWNER, BY_ID, LATER])
+    .under("restricted.devices.unix-hotplug");
 
 /// All properties of the type `usb`.
-pub static USB: Table = Table::new("device: usb", &[COMMON, OWNER, BY_ID, LATER]);
+pub static USB: Table =
+    Table::new("device: usb", &[COMMON, OWNER, BY_ID, LATER]).under("restricted.devices.usb");
 
 /// All properties of the type `gpu`, `gputype=physical`.
-pub static GPU: Table = Table::new("device: gpu (physical)", &[COMMON, OWNER, BY_ID, GPU_ONLY]);
+pub static GPU: Table =
+    Table::new("device: gpu (physical)", &[COMMON, OWNER, BY_ID, GPU_ONLY]).under("restricted.devices.gpu");
 
 keys! {
     /// Owner of the nodes.

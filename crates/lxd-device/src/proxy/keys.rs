@@ -7,7 +7,8 @@ use super::address;
 use crate::none::COMMON;
 
 /// All properties of the type `proxy`.
-pub static PROXY: Table = Table::new("device: proxy", &[COMMON, PROPERTIES]);
+pub static PROXY: Table =
+    Table::new("device: proxy", &[COMMON, PROPERTIES]).under("restricted.devices.proxy");
 
 keys! {
     /// Where from and where to.

@@ -64,6 +64,39 @@ pub fn listen_address(text: &str) -> Result<IpAddr> {
     })
 }
 
+/// Checks that the address of a new forward is nobody's: `others` are the configurations of the other networks and
+/// `forwarded` the addresses that these forward.
+///
+/// # Errors
+/// It belongs to another network, to a bridge itself, or can be no host's.
+pub fn check_free(listen: IpAddr, own: &Config, others: &[Config], forwarded: &[IpAddr]) -> Result<()> {
+    let broadcast = matches!(listen, IpAddr::V4(address) if address.is_broadcast());
+    let local = matches!(listen, IpAddr::V6(address) if address.is_unicast_link_local());
+    if listen.is_loopback() || listen.is_unspecified() || listen.is_multicast() || broadcast || local {
+        return Err(Error::bad_request(format!("Forward listen address \"{listen}\" cannot be forwarded")));
+    }
+    let family = if listen.is_ipv4() { "ipv4" } else { "ipv6" };
+    let address = format!("{family}.address");
+    if own.value(&address).parse::<Cidr>().is_ok_and(|cidr| cidr.address() == listen) {
+        let text = format!("Forward listen address \"{listen}\" is the address of the network itself");
+        return Err(Error::bad_request(text));
+    }
+    let subnets = |config: &Config| {
+        let texts = [config.value(&address), config.value(&format!("{family}.routes"))];
+        texts
+            .iter()
+            .flat_map(|text| text.split(','))
+            .any(|text| text.trim().parse::<Cidr>().is_ok_and(|cidr| cidr.contains(listen)))
+    };
+    if forwarded.contains(&listen) || others.iter().any(subnets) {
+        let prefix = if listen.is_ipv4() { 32 } else { 128 };
+        return Err(Error::bad_request(format!(
+            "Forward listen address \"{listen}/{prefix}\" overlaps with another network or NIC"
+        )));
+    }
+    Ok(())
+}
+
 /// Checks a forward on a network with this configuration.
 ///
 /// # Errors
@@ -320,6 +353,34 @@ mod tests {
             text(one, &[("user.a", "b")], &[port("tcp", "80", to, ""), port("udp", "80", to, "")]),
             "ok"
         );
+    }
+
+    #[test]
+    fn addresses_belong_to_one_network() {
+        let own = map(&[("ipv4.address", "10.9.0.1/24"), ("ipv6.address", "fd09::1/64")]);
+        let others =
+            [map(&[("ipv4.address", "10.8.0.1/24"), ("ipv4.routes", "192.0.2.0/28, 198.51.100.0/24")])];
+        let forwarded = ["203.0.113.7".parse().unwrap()];
+        let text = |listen: &str| {
+            let checked = check_free(listen.parse().unwrap(), &own, &others, &forwarded);
+            checked.map_or_else(|error| error.chain(), |()| "ok".to_owned())
+        };
+        for good in ["203.0.113.8", "10.9.0.5", "2001:db8::1", "192.0.2.16"] {
+            assert_eq!(text(good), "ok", "{good}");
+        }
+        for taken in ["203.0.113.7", "10.8.0.1", "10.8.0.9", "192.0.2.15", "198.51.100.1"] {
+            let wanted =
+                format!("Forward listen address \"{taken}/32\" overlaps with another network or NIC");
+            assert_eq!(text(taken), wanted);
+        }
+        for own in ["10.9.0.1", "fd09::1"] {
+            assert!(text(own).ends_with("is the address of the network itself"), "{own}");
+        }
+        for nobodys in
+            ["127.0.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255", "::1", "::", "ff02::1", "fe80::1"]
+        {
+            assert!(text(nobodys).ends_with("cannot be forwarded"), "{nobodys}");
+        }
     }
 
     #[test]

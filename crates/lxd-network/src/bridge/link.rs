@@ -7,9 +7,7 @@ use lxd_types::{Cidr, Error, Result};
 
 use super::ports;
 use super::spec::{BridgeSpec, Driver};
-
-/// The MTU of a bridge without a setting.
-const DEFAULT_MTU: u32 = 1500;
+use crate::DEFAULT_MTU;
 
 /// Makes the interface be as it shall be. `before` is the bridge as it was, when it was started before.
 pub(super) async fn reconcile(

@@ -6,9 +6,7 @@ use lxd_types::{Error, Result};
 
 use super::spec::{BridgeSpec, Driver};
 use super::tunnel;
-
-/// The MTU of a bridge without a setting.
-const DEFAULT_MTU: u32 = 1500;
+use crate::DEFAULT_MTU;
 
 /// Adds the ports that shall be there and removes those that no longer shall.
 pub(super) async fn reconcile(

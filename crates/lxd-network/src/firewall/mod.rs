@@ -9,6 +9,7 @@ mod watch;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use lxd_host::Runner;
@@ -124,12 +125,12 @@ struct Shared {
 #[derive(Default)]
 struct Known {
     wanted: BTreeMap<(Owner, String), Change>,
-    /// The processes that made the last changes.
-    own: VecDeque<i32>,
+    /// The processes that made the last changes, and when.
+    own: VecDeque<(i32, Instant)>,
 }
 
-/// How many of our own processes are remembered: their events come soon after them.
-const REMEMBERED: usize = 256;
+/// How long our own processes are remembered: their events come soon after them, and others get their numbers later.
+const REMEMBERED: Duration = Duration::from_secs(10);
 
 impl Known {
     fn remember(&mut self, change: Change) {
@@ -140,10 +141,12 @@ impl Known {
     }
 
     fn remember_process(&mut self, pid: i32) {
-        self.own.push_back(pid);
-        if self.own.len() > REMEMBERED {
-            self.own.pop_front();
-        }
+        self.own.retain(|(_, when)| when.elapsed() < REMEMBERED);
+        self.own.push_back((pid, Instant::now()));
+    }
+
+    fn is_own(&self, pid: i32, now: Instant) -> bool {
+        self.own.iter().any(|(own, when)| *own == pid && now.duration_since(*when) < REMEMBERED)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use lxd_host::{RuleEvent, RuleEvents};
-use lxd_types::Result;
+use tokio::time::{Instant, timeout_at};
 
 use super::{Change, Firewall, Known};
 
@@ -15,106 +15,134 @@ const TABLE: &str = "lxd";
 const TOGETHER: Duration = Duration::from_millis(50);
 /// The pauses after putting back grow between these, while somebody removes the rules again and again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(1000));
-/// The pause before the kernel is asked for events again, when it gives none.
-const RETRY: Duration = Duration::from_secs(60);
+/// The pauses before what could not be put back is tried again grow up to this.
+const LONGEST: Duration = Duration::from_secs(60);
 /// More events than this are not told apart.
 const MANY: usize = 4096;
 
 impl Firewall {
-    /// Puts rules back that others remove, and does not end.
+    /// Puts rules back that were lost while nobody looked and that others remove from now on, and does not end.
     pub async fn watch(&self) {
         loop {
             let error = match RuleEvents::new() {
-                Ok(events) => self.follow(events).await,
+                Ok(events) => self.follow(Events(events), PAUSES.1).await,
                 Err(error) => error,
             };
             tracing::warn!(error = %error, "Removed firewall rules are not noticed");
-            tokio::time::sleep(RETRY).await;
+            tokio::time::sleep(LONGEST).await;
         }
     }
 
-    /// Puts everything back that was adopted, in case it was lost while no daemon ran.
-    ///
-    /// # Errors
-    /// What the host refuses.
-    pub async fn restore(&self) -> Result<()> {
-        let _turn = self.shared.turn.write().await;
-        self.apply_all().await
-    }
-
-    /// Follows the events until there are none any more.
-    async fn follow(&self, mut events: RuleEvents) -> io::Error {
-        let mut pause = PAUSES.0;
+    /// Follows the events until there are none any more. What cannot be put back is tried again until it can, for the first time
+    /// after `first`.
+    async fn follow(&self, mut events: impl Removals, first: Duration) -> io::Error {
+        // Since the last look everything may have gone.
+        let mut failed = self.put_back(&[RuleEvent::Many]).await.unwrap_or_default();
+        let (mut pause, mut retry) = (PAUSES.0, first);
+        let mut next_try = Instant::now() + retry;
         loop {
-            let found = match together(&mut events).await {
+            let next = match failed.is_empty() {
+                true => events.next().await,
+                false => match timeout_at(next_try, events.next()).await {
+                    Ok(next) => next,
+                    Err(_) => {
+                        failed = self.put_back_some(&failed).await;
+                        retry = (retry * 2).min(LONGEST);
+                        next_try = Instant::now() + retry;
+                        continue;
+                    }
+                },
+            };
+            let found = match next {
+                Ok(found) => together(&mut events, found).await,
+                Err(error) => Err(error),
+            };
+            let found = match found {
                 Ok(found) => found,
                 Err(error) => return error,
             };
-            match self.put_back(&found).await {
-                Ok(false) => {
-                    pause = PAUSES.0;
-                    continue;
-                }
-                Ok(true) => tracing::warn!("Firewall rules that somebody removed were put back"),
-                Err(error) => {
-                    tracing::error!(error = error.chain(), "Firewall rules cannot be put back");
-                }
-            }
+            let Some(left) = self.put_back(&found).await else {
+                pause = PAUSES.0;
+                continue;
+            };
+            tracing::warn!(left = left.len(), "Firewall rules that somebody removed were put back");
+            (failed, retry) = (left, first);
+            next_try = Instant::now() + retry;
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSES.1);
         }
     }
 
-    /// Puts everything back when rules of ours were removed by somebody else; whether that was so.
-    async fn put_back(&self, found: &[RuleEvent]) -> Result<bool> {
+    /// Puts everything back when rules of ours were removed by somebody else; what could not be, if that was so.
+    async fn put_back(&self, found: &[RuleEvent]) -> Option<Vec<Change>> {
         // From here on no change is half made, and the processes of all that were made are known.
         let _turn = self.shared.turn.write().await;
-        let is_lost = {
+        let lost: Vec<Change> = {
             let known = self.known();
-            found.iter().any(|event| is_loss(event, &known))
+            let is_lost = found.iter().any(|event| is_loss(event, &known, std::time::Instant::now()));
+            is_lost.then(|| known.wanted.values().cloned().collect())?
         };
-        if is_lost {
-            self.apply_all().await?;
-        }
-        Ok(is_lost)
+        Some(self.apply_each(&lost).await)
     }
 
-    /// Everything at once; where that is refused, each by itself, so that a broken one does not keep the others away.
-    async fn apply_all(&self) -> Result<()> {
-        let all: Vec<Change> = self.known().wanted.values().cloned().collect();
-        if all.is_empty() {
-            return Ok(());
+    /// Tries again what could not be put back and is still wanted; what could not be now.
+    async fn put_back_some(&self, failed: &[Change]) -> Vec<Change> {
+        let _turn = self.shared.turn.write().await;
+        let wanted: Vec<Change> = {
+            let known = self.known();
+            failed.iter().filter_map(|change| known.wanted.get(&change.key()).cloned()).collect()
+        };
+        self.apply_each(&wanted).await
+    }
+
+    /// Everything at once; where that is refused, each by itself, so that a broken one does not keep the others away. Answers
+    /// those that were refused.
+    async fn apply_each(&self, all: &[Change]) -> Vec<Change> {
+        if all.is_empty() || self.apply_logged(all).await {
+            return Vec::new();
         }
-        let driver = &self.shared.driver;
-        let whole = driver.apply(&all).await;
-        match whole {
+        let mut failed = Vec::new();
+        for change in all {
+            if !self.apply_logged(std::slice::from_ref(change)).await {
+                failed.push(change.clone());
+            }
+        }
+        failed
+    }
+
+    async fn apply_logged(&self, changes: &[Change]) -> bool {
+        match self.shared.driver.apply(changes).await {
             Ok(pid) => {
                 self.known().remember_process(pid);
-                Ok(())
+                true
             }
-            Err(first) => {
-                for change in &all {
-                    match driver.apply(std::slice::from_ref(change)).await {
-                        Ok(pid) => self.known().remember_process(pid),
-                        Err(error) => {
-                            let (_, label) = change.key();
-                            tracing::error!(
-                                label,
-                                error = error.chain(),
-                                "Firewall rules cannot be put back"
-                            );
-                        }
-                    }
-                }
-                Err(first)
+            Err(error) => {
+                let labels: Vec<String> = changes.iter().map(|change| change.key().1).collect();
+                let (labels, error) = (labels.join(", "), error.chain());
+                tracing::error!(labels, error, "Firewall rules cannot be put back");
+                false
             }
         }
     }
 }
 
-/// The events that come within a short time.
-async fn together(events: &mut RuleEvents) -> io::Result<Vec<RuleEvent>> {
-    let mut found = events.next().await?;
+/// Where removals are heard of.
+trait Removals {
+    /// The next ones. A call that is given up loses none.
+    async fn next(&mut self) -> io::Result<Vec<RuleEvent>>;
+}
+
+/// Those of the kernel.
+struct Events(RuleEvents);
+
+impl Removals for Events {
+    async fn next(&mut self) -> io::Result<Vec<RuleEvent>> {
+        self.0.next().await
+    }
+}
+
+/// These events with those that come within a short time.
+async fn together(events: &mut impl Removals, mut found: Vec<RuleEvent>) -> io::Result<Vec<RuleEvent>> {
     tokio::time::sleep(TOGETHER).await;
     while let Some(more) = events.next().now_or_never() {
         found.extend(more?);
@@ -126,9 +154,9 @@ async fn together(events: &mut RuleEvents) -> io::Result<Vec<RuleEvent>> {
 }
 
 /// Whether an event means that rules are missing which shall be there.
-fn is_loss(event: &RuleEvent, known: &Known) -> bool {
+fn is_loss(event: &RuleEvent, known: &Known, now: std::time::Instant) -> bool {
     let RuleEvent::Chain { table, chain, by } = event else { return !known.wanted.is_empty() };
-    if table != TABLE || known.own.contains(by) {
+    if table != TABLE || known.is_own(*by, now) {
         return false;
     }
     // A table without a chain: all of them are gone.
@@ -141,26 +169,45 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use async_trait::async_trait;
-    use lxd_types::Error;
+    use lxd_types::{Error, Result};
 
     use super::*;
-    use crate::firewall::Driver;
+    use crate::firewall::{Driver, REMEMBERED};
 
-    /// Counts; refuses what is about this label.
+    /// Counts; refuses what is about this label, or the first times.
     #[derive(Clone, Default)]
     struct Fake {
         made: Arc<Mutex<Vec<usize>>>,
         broken: &'static str,
+        refusals: Arc<Mutex<u32>>,
     }
 
     #[async_trait]
     impl Driver for Fake {
         async fn apply(&self, changes: &[Change]) -> Result<i32> {
-            if changes.iter().any(|change| change.key().1 == self.broken) {
+            let refuses = {
+                let mut left = self.refusals.lock().unwrap();
+                let refuses = *left > 0;
+                *left = left.saturating_sub(1);
+                refuses
+            };
+            if refuses || changes.iter().any(|change| change.key().1 == self.broken) {
                 return Err(Error::internal("refused"));
             }
             self.made.lock().unwrap().push(changes.len());
             Ok(100)
+        }
+    }
+
+    /// These removals, and then no more.
+    struct Script(Vec<RuleEvent>);
+
+    impl Removals for Script {
+        async fn next(&mut self) -> io::Result<Vec<RuleEvent>> {
+            match self.0.pop() {
+                Some(event) => Ok(vec![event]),
+                None => std::future::pending().await,
+            }
         }
     }
 
@@ -187,7 +234,8 @@ mod tests {
             (gone("filter", "prert.c1.eth0", 7), false),
         ] {
             let before = fake.made.lock().unwrap().len();
-            assert_eq!(firewall.put_back(std::slice::from_ref(&event)).await.unwrap(), lost, "{event:?}");
+            let put_back = firewall.put_back(std::slice::from_ref(&event)).await;
+            assert_eq!(put_back.is_some(), lost, "{event:?}");
             let made = fake.made.lock().unwrap()[before..].to_vec();
             assert_eq!(made, if lost { vec![2] } else { vec![] }, "{event:?}");
         }
@@ -200,7 +248,39 @@ mod tests {
         for label in ["c1.eth0", "c2.eth0", "c3.eth0"] {
             firewall.adopt_routed(label.to_owned(), "v0");
         }
-        assert!(firewall.restore().await.is_err());
+        let failed = firewall.put_back(&[RuleEvent::Many]).await.unwrap();
+        assert_eq!(failed, [Change::Routed("c1.eth0".to_owned(), "v0".to_owned())]);
         assert_eq!(*fake.made.lock().unwrap(), [1, 1]);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_put_back_is_tried_until_it_can() {
+        let fake = Fake::default();
+        let firewall = Firewall::with(Box::new(fake.clone()));
+        firewall.set_routed("c1.eth0".to_owned(), "v0").await.unwrap();
+        // What was lost before the watch began, then what is taken: both are refused several times.
+        *fake.refusals.lock().unwrap() = 9;
+        let watch = firewall.follow(Script(vec![gone("lxd", "", 7)]), Duration::from_millis(1));
+        let done = async {
+            while fake.made.lock().unwrap().len() < 2 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            _ = watch => unreachable!("it does not end"),
+            () = done => {}
+            () = tokio::time::sleep(Duration::from_secs(30)) => panic!("never put back"),
+        }
+        assert_eq!(*fake.refusals.lock().unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_number_of_ours_is_somebody_elses_later() {
+        let firewall = Firewall::with(Box::new(Fake::default()));
+        firewall.set_routed("c1.eth0".to_owned(), "v0").await.unwrap();
+        let event = gone("lxd", "prert.c1.eth0", 100);
+        let (known, now) = (firewall.known(), std::time::Instant::now());
+        assert!(!is_loss(&event, &known, now));
+        assert!(is_loss(&event, &known, now + REMEMBERED));
     }
 }
