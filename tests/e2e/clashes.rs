@@ -20,7 +20,7 @@ const KIND: &str = "Other firewall rules block a network";
 
 #[test]
 fn rules_that_block_a_network_become_a_warning_with_a_remedy() {
-    let mut daemon = Daemon::start();
+    let daemon = Daemon::start();
     host(
         &daemon,
         "nft 'add table ip filter; add chain ip filter DOCKER-USER; add chain ip filter FORWARD { type filter hook forward \
@@ -34,10 +34,16 @@ fn rules_that_block_a_network_become_a_warning_with_a_remedy() {
         "{text}"
     );
     assert!(text.contains("iptables -I DOCKER-USER -i clbr0 -j ACCEPT"), "{text}");
-    // After the remedy it is resolved, at the latest at the next start.
+    // After the remedy it is resolved.
     host(&daemon, "nft 'add rule ip filter DOCKER-USER iifname \"clbr0\" accept'");
-    daemon.restart();
     wait_for("the end of the warning", 20, || warning(&daemon, KIND).is_none().then_some(()));
+    // What comes later is found, too.
+    host(
+        &daemon,
+        "nft 'add table inet late; add chain inet late i { type filter hook input priority 0; policy drop; }'",
+    );
+    let text = wait_for("the other warning", 20, || warning(&daemon, KIND));
+    assert!(text.contains("chain inet late i, policy drop"), "{text}");
 }
 
 #[test]

@@ -203,6 +203,23 @@ const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "network update",
+        before: |daemon| {
+            let pair = ["link", "add", "fext0", "type", "veth", "peer", "name", "fext1"];
+            let _ = daemon.netns.command("ip").args(pair).status();
+            let config = json!({"ipv4.address": "10.99.3.1/24", "ipv6.address": "none", "bridge.external_interfaces": "fext0"});
+            daemon.ok("POST", "/1.0/networks", &json!({"name": "fbr1", "config": config}));
+        },
+        request: (
+            "PUT",
+            "/1.0/networks/fbr1",
+            r#"{"config": {"ipv4.address": "10.99.4.1/24", "ipv6.address": "none"}}"#,
+        ),
+        after: |daemon| {
+            daemon.ok("DELETE", "/1.0/networks/fbr1", &Value::Null);
+        },
+    },
+    Case {
         name: "physical network create",
         before: |daemon| {
             let pair = ["link", "add", "fup0", "type", "veth", "peer", "name", "fup1"];

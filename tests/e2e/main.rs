@@ -14,6 +14,7 @@ mod debian;
 mod devlxd;
 mod far_servers;
 mod faults;
+mod filters;
 mod firewall;
 mod foreign;
 mod forwards;

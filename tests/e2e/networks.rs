@@ -380,6 +380,11 @@ fn a_bridge_that_is_taken_away_comes_back() {
         wait_for("the bridge", 20, || (status() == "Created").then_some(()));
         wait_for("the warning's end", 10, || (warning()["status"] == "resolved").then_some(()));
     }
+    // Whoever makes it again connects the instances.
+    host(&daemon, "ip", &["link", "delete", "ntbr0"]);
+    wait_for("the loss to be noticed", 10, || (status() == "Unavailable").then_some(()));
+    daemon.ok("PATCH", "/1.0/networks/ntbr0", &json!({"description": "mended"}));
+    assert_eq!(status(), "Created");
     assert_ne!(service(&daemon, "ntbr0").unwrap(), old, "a service that listens on what is gone");
     let details = host(&daemon, "ip", &["-d", "link", "show", &port]);
     assert!(details.contains("master ntbr0") && details.contains("isolated on"), "{details}");

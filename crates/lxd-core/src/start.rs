@@ -47,6 +47,7 @@ impl Core {
         crate::background::start(self);
         tokio::spawn(instances::nodes::watch(self.clone()));
         tokio::spawn(crate::networks::watch(self.clone()));
+        tokio::spawn(crate::networks::watch_clashes(self.clone()));
         self.check_host().await;
         if let Err(error) = instances::reconcile::autostart(self).await {
             tracing::error!(error = error.chain(), "Failed to start instances with the server");

@@ -158,6 +158,15 @@ pub enum Undo {
         /// The name.
         name: NetworkName,
     },
+    /// Takes a change of a bridge back.
+    ChangeNetwork {
+        /// The name.
+        name: NetworkName,
+        /// What was stored before.
+        old: crate::networks::Stored,
+        /// What was to be stored.
+        new: crate::networks::Stored,
+    },
     /// Makes the host agree with what is recorded of a network on an interface of the host.
     SettleUplink {
         /// The name.
@@ -288,7 +297,10 @@ impl Undoer<Undo> for Core {
             Undo::FinishRestore { project, instance, name } => {
                 snapshots::finish_restore(&core, &snapshot(project, instance, &name)).await
             }
-            Undo::SettleNetwork { name } => crate::networks::settle(self, &name).await,
+            Undo::SettleNetwork { name } => crate::networks::settle(&core, &name).await,
+            Undo::ChangeNetwork { name, old, new } => {
+                crate::networks::unchange(&core, &name, &old, &new).await
+            }
             Undo::SettleUplink { name, made } => crate::networks::settle_uplink(self, &name, made).await,
             Undo::StartInstance { project, name } => {
                 instances::undo::start(&core, &InstanceKey { project, name }).await

@@ -83,3 +83,44 @@ fn a_function_goes_and_comes_back() {
         assert_eq!(error.chain(), "Parent device \"nosuch\" doesn't exist");
     });
 }
+
+#[test]
+fn functions_are_made_for_the_first_that_asks() {
+    if !lxd_testkit::isolated::inside("functions_are_made_for_the_first_that_asks") {
+        return;
+    }
+    ip(&["link", "add", "pf0", "type", "veth", "peer", "name", "pf0p"]);
+    let sys = tempfile::tempdir().unwrap();
+    let folder = sys.path().join("class/net/pf0/device");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("sriov_numvfs"), "0\n").unwrap();
+    std::fs::write(folder.join("sriov_totalvfs"), "2\n").unwrap();
+    let hardware = {
+        let folder = folder.clone();
+        std::thread::spawn(move || {
+            while std::fs::read_to_string(folder.join("sriov_numvfs")).unwrap() != "2" {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            for id in 0..2 {
+                let (name, peer) = (format!("vf{id}"), format!("vf{id}p"));
+                let add = ["link", "add", &name, "type", "veth", "peer", "name", &peer];
+                assert!(Command::new("ip").args(add).status().unwrap().success());
+                std::fs::create_dir_all(folder.join(format!("virtfn{id}/net/{name}"))).unwrap();
+            }
+        })
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let nic = SriovNic::new(Netlink::open().unwrap(), Functions::new(sys.path()));
+        let started = nic.start(&context(Volatile::new()), &device(&[])).await.unwrap();
+        assert_eq!(started.nics[0].link, "vf0");
+        // What cannot be restored is free again nevertheless, and told.
+        let mut broken = started.volatile;
+        broken.insert("last_state.vf.id".to_owned(), "0".to_owned());
+        broken.insert("last_state.vf.spoofcheck".to_owned(), "true".to_owned());
+        assert!(nic.stop(&context(broken), &device(&[])).await.is_err());
+        let again = nic.start(&context(Volatile::new()), &device(&[("host_name", "vf0")])).await.unwrap();
+        assert_eq!(again.nics[0].link, "vf0");
+    });
+    hardware.join().unwrap();
+}

@@ -1,4 +1,4 @@
-//! Waiting until somebody removes rules from the kernel's packet filter (nftables).
+//! Waiting until somebody changes rules of the kernel's packet filter (nftables).
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -10,19 +10,23 @@ use tokio::io::unix::AsyncFd;
 
 /// The group of events of nftables (`NFNLGRP_NFTABLES`), as a bit.
 const GROUP: u32 = 1 << (7 - 1);
-/// Kinds of events (`NFNL_SUBSYS_NFTABLES`): a table, a chain, a rule is gone.
+/// Kinds of events (`NFNL_SUBSYS_NFTABLES`): a table, a chain, a rule is gone; a chain, a rule is new.
 const GONE_TABLE: u16 = (10 << 8) | 2;
 const GONE_CHAIN: u16 = (10 << 8) | 5;
 const GONE_RULE: u16 = (10 << 8) | 8;
+const NEW_CHAIN: u16 = (10 << 8) | 3;
+const NEW_RULE: u16 = (10 << 8) | 6;
+/// The name of tables of daemons like this one.
+const OURS: &str = "lxd";
 /// Length of the header of a message, and of that with the header of its subsystem.
 const HEADER: usize = 16;
 const HEADERS: usize = HEADER + 4;
 
-/// Removals of rules by anybody in this network namespace.
+/// Changes of rules by anybody in this network namespace.
 #[derive(Debug)]
 pub struct RuleEvents(AsyncFd<OwnedFd>);
 
-/// What was removed.
+/// What was changed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum RuleEvent {
     /// A rule of this chain, or the chain.
@@ -34,6 +38,8 @@ pub enum RuleEvent {
         /// The process that did it, as it numbers itself.
         by: i32,
     },
+    /// Rules of another table than `lxd` were added or removed.
+    Others,
     /// More was removed than could be told.
     Many,
 }
@@ -53,7 +59,7 @@ impl RuleEvents {
         Ok(Self(AsyncFd::with_interest(socket, Interest::READABLE)?))
     }
 
-    /// Waits for the next removal, and answers all that can be read then.
+    /// Waits for the next change, and answers all that can be read then.
     ///
     /// # Errors
     /// As the system calls.
@@ -111,7 +117,7 @@ fn event(message: &[u8]) -> Option<RuleEvent> {
     let kind = u16::from_ne_bytes(message.get(4..6)?.try_into().ok()?);
     // The number of the attribute with the chain's name; that of the table is the first.
     let chain = match kind {
-        GONE_TABLE => None,
+        GONE_TABLE | NEW_CHAIN | NEW_RULE => None,
         GONE_CHAIN => Some(3),
         GONE_RULE => Some(2),
         _ => return None,
@@ -119,6 +125,12 @@ fn event(message: &[u8]) -> Option<RuleEvent> {
     let by = i32::from_ne_bytes(message.get(12..16)?.try_into().ok()?);
     let attributes = message.get(HEADERS..)?;
     let table = attribute(attributes, 1)?;
+    if table != OURS {
+        return Some(RuleEvent::Others);
+    }
+    if matches!(kind, NEW_CHAIN | NEW_RULE) {
+        return None;
+    }
     let chain = match chain {
         Some(number) => attribute(attributes, number)?,
         None => String::new(),

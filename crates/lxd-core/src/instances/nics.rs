@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use lxd_api::instance_state::InstanceStateNetwork;
 use lxd_db::instances;
 use lxd_device::{Change, Facts, Registry};
+use lxd_network::bridge::BridgeSpec;
 use lxd_types::error::{Context, Many};
 use lxd_types::{ConfigExt, Device, DeviceExt, Devices, IdMap, Result};
 
@@ -54,23 +55,30 @@ pub(super) async fn announce(core: &SharedCore, key: &InstanceKey) {
     }
 }
 
-/// Makes the interfaces of running instances ports of a bridge that was made anew. Everything is tried.
+/// Makes the interfaces of running instances on a bridge that are no ports its ports again. Everything is tried.
 ///
 /// # Errors
 /// An interface could not be joined.
-pub(crate) async fn rejoin(core: &SharedCore, network: &lxd_db::networks::Network) -> Result<()> {
+pub(crate) async fn rejoin(core: &SharedCore, bridge: &BridgeSpec) -> Result<()> {
+    let alone = core.bridges.unconnected(bridge).await?;
+    let network = bridge.name.as_str();
     let running = core.db.read(|tx| models(tx, instances::Filter::default())).await?;
     let mut failed = Many::new();
     for model in running.iter().filter(|model| core.runtime.is_running(&model.key)) {
         let on_bridge = |device: &&Device| {
             let parent = device.set("network").or_else(|| device.set("parent"));
-            device.kind() == "nic" && parent == Some(&network.name)
+            device.kind() == "nic" && parent == Some(network)
         };
-        for (name, device) in model.devices.iter().filter(|(_, device)| on_bridge(device)) {
+        let is_alone = |name: &str| {
+            let host = model.row.config.set(&format!("volatile.{name}.host_name"));
+            host.is_some_and(|host| alone.contains(host))
+        };
+        let cut_off = model.devices.iter().filter(|(name, device)| on_bridge(device) && is_alone(name));
+        for (name, device) in cut_off {
             failed.keep(rejoin_one(core, model, name, device).await);
         }
     }
-    failed.into_result(format!("Failed to connect instances with network {:?}", network.name))
+    failed.into_result(format!("Failed to connect instances with network {network:?}"))
 }
 
 async fn rejoin_one(core: &SharedCore, model: &Model, name: &str, device: &Device) -> Result<()> {

@@ -19,6 +19,9 @@ use crate::warnings::WarningType;
 /// Instances that are looked at or started at once.
 const WIDTH: usize = 8;
 
+/// How long an action may keep the daemon from taking over the devices of an instance.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Finds the containers that an earlier daemon left running. One that does not answer is logged and counts as stopped;
 /// it is not touched.
 ///
@@ -143,12 +146,33 @@ pub async fn settle_devices(core: &SharedCore) -> Result<()> {
     let running = all.into_iter().filter(|model| core.runtime.is_running(&model.key));
     stream::iter(running.collect::<Vec<_>>())
         .for_each_concurrent(WIDTH, |model| async move {
-            let idmap = volatile::read_idmap(&model.row.config, &IDMAP_CURRENT).unwrap_or_default();
-            devices::adopt_all(core, &model, &idmap).await;
+            if let Err(error) = adopt(core, &model.key).await {
+                tracing::error!(instance = %model.key, error = error.chain(), "Its devices are not looked after");
+            }
         })
         .await;
     // What ended meanwhile was adopted too late to be forgotten.
     end_devices(core).await
+}
+
+/// Takes over the devices of an instance that runs, as they are recorded now. Actions on it come before or after.
+async fn adopt(core: &SharedCore, key: &InstanceKey) -> Result<()> {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let _gate = loop {
+        match core.gates.enter(key.to_string(), "start") {
+            Ok(gate) => break Some(gate),
+            // What takes as long as this does not touch devices.
+            Err(_) if tokio::time::Instant::now() > deadline => break None,
+            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+        }
+    };
+    let wanted = key.clone();
+    let model = core.db.read(move |tx| load(tx, &wanted)).await?;
+    if core.runtime.is_running(&model.key) {
+        let idmap = volatile::read_idmap(&model.row.config, &IDMAP_CURRENT).unwrap_or_default();
+        devices::adopt_all(core, &model, &idmap).await;
+    }
+    Ok(())
 }
 
 /// Ends the devices of instances that ended while no daemon ran: interfaces of the host come back as they were. What

@@ -8,7 +8,7 @@ use lxd_network::network_name;
 use lxd_types::names::NetworkName;
 use lxd_types::{Config, Error, Kind, Mac, Result};
 
-use super::{kind, require_default, spec, uplinks};
+use super::{kind, require_default, spec, start, uplinks};
 use crate::journal::Log;
 use crate::lifecycle::Lifecycle;
 use crate::projects::check_network;
@@ -68,7 +68,7 @@ async fn make_bridge(core: &SharedCore, plan: Plan) -> Result<()> {
             .db
             .read(move |tx| spec::whole(tx, &networks::get(tx, projects::DEFAULT, &name, nodes::LONE)?))
             .await?;
-        core.bridges.start(&spec, &hosts).await?;
+        start::bring_up(core, &spec, &hosts).await?;
         core.faults.point("network started")?;
         core.db.write(move |tx| networks::set_state(tx, id, nodes::LONE, networks::CREATED)).await
     })

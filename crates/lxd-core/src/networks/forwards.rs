@@ -230,7 +230,7 @@ async fn start(core: &SharedCore, name: &NetworkName) -> Result<()> {
         .db
         .read(move |tx| spec::whole(tx, &networks::get(tx, lxd_db::projects::DEFAULT, &text, nodes::LONE)?))
         .await?;
-    core.bridges.start(&spec, &hosts).await
+    super::start::bring_up(core, &spec, &hosts).await
 }
 
 fn tell(core: &SharedCore, permit: &Permit, action: &'static str, network: &str, address: &str) {

@@ -19,13 +19,14 @@ mod update;
 mod uplinks;
 mod watch;
 
+pub use clashes::watch_clashes;
 pub use create::create;
 pub use delete::delete;
 pub use get::{get, list, managed, urls};
 pub(crate) use kind::word as kind_word;
 pub use leases::leases;
 pub use rename::rename;
-pub use settle::settle;
+pub use settle::{Stored, settle, unchange};
 pub use start::start_all;
 pub use state::state;
 pub use update::update;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use lxd_db::warnings::Subject;
 use lxd_db::{Tx, networks, nodes};
+use lxd_network::bridge::BridgeSpec;
 use lxd_network::bridge::hosts::StaticHost;
 use lxd_network::config::NetworkKind;
 use lxd_types::Result;
@@ -20,11 +21,12 @@ const SHORTEST: Duration = Duration::from_secs(10);
 /// The longest time between two tries to start a broken network.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// Starts all networks of this member.
+/// Starts all networks of this member. Changes of networks wait meanwhile: what is started is what is recorded.
 ///
 /// # Errors
 /// The networks cannot be listed.
 pub async fn start_all(core: &SharedCore) -> Result<()> {
+    let _turn = core.bridges.turn().await;
     let read = |tx: &Tx<'_>| {
         let mut rows = networks::list(tx, None, nodes::LONE)?;
         rows.retain(|row| row.state == networks::CREATED);
@@ -74,8 +76,14 @@ async fn retry(core: SharedCore, project_id: i64, name: String, subject: Subject
         pause = (pause * 2).clamp(SHORTEST, LONGEST);
         let _turn = core.bridges.turn().await;
         // A user may have mended, renamed or deleted it meanwhile.
-        let done =
-            core.bridges.is_started(&network).await || try_start(&core, project_id, &name).await.is_ok();
+        let done = core.bridges.is_started(&network).await
+            || match try_start(&core, project_id, &name).await {
+                Ok(()) => true,
+                Err(error) => {
+                    tracing::warn!(network = name, error = error.chain(), "A network still does not start");
+                    false
+                }
+            };
         let wanted = name.clone();
         let gone = core
             .db
@@ -106,11 +114,18 @@ async fn start_network(core: &SharedCore, row: &networks::Network, hosts: &[Stat
     let recorded = row.clone();
     let more = move |tx: &Tx<'_>| Ok((forwards::specs(tx, &recorded)?, spec::acls(tx, &recorded)?));
     (spec.forwards, spec.acls) = core.db.read(more).await?;
-    let is_new = core.bridges.netlink().link(spec.name.as_str()).await?.is_none();
-    core.bridges.start(&spec, hosts).await?;
-    if is_new {
-        // The interfaces of instances that run were ports of the one that is gone.
-        crate::instances::nics::rejoin(core, row).await?;
+    bring_up(core, &spec, hosts).await
+}
+
+/// Makes a bridge be as it shall be, and the interfaces of running instances its ports again: those that were ports of one
+/// that somebody removed have none. An interface that does not follow is logged.
+///
+/// # Errors
+/// What the host refuses of the bridge.
+pub(super) async fn bring_up(core: &SharedCore, spec: &BridgeSpec, hosts: &[StaticHost]) -> Result<()> {
+    core.bridges.start(spec, hosts).await?;
+    if let Err(error) = crate::instances::nics::rejoin(core, spec).await {
+        tracing::error!(network = %spec.name, error = error.chain(), "Instances are cut off from a network");
     }
     Ok(())
 }

@@ -8,9 +8,11 @@ use lxd_network::config::{NetworkKind, fill_auto, validate};
 use lxd_types::names::ProjectName;
 use lxd_types::{Config, ConfigExt, Result};
 
-use super::{kind, spec, uplinks};
-use crate::SharedCore;
+use super::settle::Stored;
+use super::{kind, spec, start, uplinks};
+use crate::journal::Log;
 use crate::lifecycle::Lifecycle;
+use crate::{SharedCore, Undo};
 
 /// Changes description and configuration. When the host refuses the new one, the old one holds again.
 ///
@@ -44,18 +46,20 @@ async fn change_bridge(
     let new = plan(core, name, &old.config, put.config).await?;
     let (owner, bridge, wanted) = (old.project_id, name.to_owned(), new.clone());
     core.db.read(move |tx| spec::check_acls(tx, owner, &bridge, &wanted)).await?;
-    record(core, project, name, &put.description, &new).await?;
-    if let Err(error) = apply(core, project, name).await {
-        record(core, project, name, &old.description, &old.config).await?;
-        if let Err(again) = apply(core, project, name).await {
-            tracing::error!(
-                network = name,
-                error = again.chain(),
-                "The old configuration does not hold again"
-            );
-        }
-        return Err(error);
-    }
+    let change = Undo::ChangeNetwork {
+        name: name.parse()?,
+        old: Stored { description: old.description.clone(), config: old.config.clone() },
+        new: Stored { description: put.description.clone(), config: new.clone() },
+    };
+    core.undoable(async |undo: &mut Log| {
+        undo.push(change).await?;
+        record(core, project, name, &put.description, &new).await?;
+        core.faults.point("network change recorded")?;
+        apply(core, project, name).await?;
+        core.faults.point("network changed")
+    })
+    .await?;
+    super::clashes::look(core, vec![networks::Network { config: new, ..old.clone() }]);
     Ok(())
 }
 
@@ -92,5 +96,5 @@ async fn record(
 async fn apply(core: &SharedCore, project: &ProjectName, name: &str) -> Result<()> {
     let (project, name) = (project.clone(), name.to_owned());
     let (spec, hosts) = core.db.read(move |tx| spec::whole(tx, &super::row(tx, &project, &name)?)).await?;
-    core.bridges.start(&spec, &hosts).await
+    start::bring_up(core, &spec, &hosts).await
 }

@@ -63,7 +63,9 @@ async fn look(core: &SharedCore, name: &NetworkName) -> Result<()> {
         })
         .await?;
     // Its service listens on what is gone.
-    core.bridges.stop(name).await?;
+    if let Err(error) = core.bridges.stop(name).await {
+        tracing::error!(network = %name, error = error.chain(), "Something of a lost bridge is left over");
+    }
     if let Some(row) = row {
         start::unavailable(core, &row, "Network interface is gone", PAUSE).await;
     }

@@ -53,8 +53,10 @@ impl DeviceType for BridgedNic {
         let bridge = self.bridge(device).await?;
         let link = bridge.link();
         let vlans = vlans::of(device)?;
-        if matches!(bridge, Bridge::Native(_)) && vlans != PortVlans::default() {
-            vlans::check_bridge(link)?;
+        match bridge {
+            Bridge::Native(_) if vlans != PortVlans::default() => vlans::check_bridge(link)?,
+            Bridge::Native(_) => {}
+            Bridge::OpenVswitch(_) => check::native_only(device, &link.name)?,
         }
         let mtu = veth::mtu(device).unwrap_or(link.mtu);
         if context.starts && vlans == PortVlans::default() && is_plain(context, device)? {
@@ -114,6 +116,9 @@ impl DeviceType for BridgedNic {
             }
             routes::replace(self.netlink(), parent(new), &routes::of(old), &routes::of(new)).await?;
             if filters(new) {
+                if let Bridge::OpenVswitch(link) = self.bridge(new).await? {
+                    check::native_only(new, &link.name)?;
+                }
                 self.filter(context, new, host, mac, &known).await?;
             } else if filters(old) {
                 self.firewall.remove_port(label(context)).await?;

@@ -7,10 +7,18 @@ use lxd_host::netlink::Untagged;
 use lxd_types::{Cidr, Config, ConfigExt, Device, Error, Flag, Result};
 
 use super::keys::BRIDGED;
-use crate::context::{Facts, Level};
+use crate::context::{Facts, Level, NetworkFacts};
 
 /// Properties that the network gives when `network` is set.
 const MANAGED: &[&str] = &["nictype", "parent", "mtu", "maas.subnet.ipv4", "maas.subnet.ipv6"];
+
+/// Properties that bridges of the kernel know and those of Open vSwitch do not.
+const NATIVE: &[&str] = &[
+    "security.mac_filtering",
+    "security.ipv4_filtering",
+    "security.ipv6_filtering",
+    "security.port_isolation",
+];
 
 /// Checks how the properties go together.
 pub(super) fn validate(device: &Device, level: Level, facts: &Facts) -> Result<()> {
@@ -37,10 +45,25 @@ pub(super) fn validate(device: &Device, level: Level, facts: &Facts) -> Result<(
              VLAN ID"
         )));
     }
+    let is_ovs = |managed: &NetworkFacts| managed.config.value("bridge.driver") == "openvswitch";
+    if facts.networks.get(parent).is_some_and(is_ovs) {
+        native_only(device, parent)?;
+    }
     for family in ["ipv4", "ipv6"] {
         family_rules(device, family, parent, facts)?;
     }
     works(&BRIDGED, device, level)
+}
+
+/// Refuses properties that only bridges of the kernel know: on Open vSwitch they would do nothing.
+pub(super) fn native_only(device: &Device, bridge: &str) -> Result<()> {
+    let on = |key: &&&str| device.flag(key, Flag::DefaultFalse);
+    match NATIVE.iter().find(on) {
+        None => Ok(()),
+        Some(key) => Err(Error::bad_request(format!(
+            "{key} cannot be used on {bridge:?}, which is a bridge of Open vSwitch"
+        ))),
+    }
 }
 
 /// A profile may have properties that instances cannot have yet.
@@ -151,7 +174,6 @@ fn fixed_address(key: &str, address: &str, network: &str, config: &Config, filte
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::context::NetworkFacts;
     use lxd_types::InstanceKind;
 
     fn map(pairs: &[(&str, &str)]) -> Config {
@@ -232,6 +254,15 @@ mod tests {
         ];
         for (pairs, wanted) in cases {
             assert_eq!(text(pairs), *wanted, "{pairs:?}");
+        }
+        let ovs = facts(&[("ipv4.address", "10.77.0.1/24"), ("bridge.driver", "openvswitch")]);
+        for key in NATIVE {
+            let refused = validate(&map(&[net, (key, "true")]), Level::Profile, &ovs).unwrap_err().chain();
+            assert_eq!(
+                refused,
+                format!("{key} cannot be used on \"br1\", which is a bridge of Open vSwitch")
+            );
+            assert!(validate(&map(&[net, (key, "false")]), Level::Profile, &ovs).is_ok());
         }
         let profile =
             validate(&map(&[net, ("ipv4.routes.external", "10.1.0.0/24")]), Level::Profile, &facts(&[]));

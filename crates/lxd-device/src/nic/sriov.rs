@@ -51,6 +51,20 @@ impl SriovNic {
             .collect())
     }
 
+    /// Takes a free function; all are made when there is none.
+    async fn take(&self, parent: &str, wanted: Option<&str>, owner: &str) -> Result<Function> {
+        if let Some(found) = self.functions.find(parent, wanted, owner, &self.free().await?)? {
+            return Ok(found);
+        }
+        let Some(name) = wanted else {
+            self.functions.make_all(parent).await?;
+            let found = self.functions.find(parent, None, owner, &self.free().await?)?;
+            let text = format!("All virtual functions of parent device {parent:?} are in use");
+            return found.ok_or_else(|| Error::conflict(text));
+        };
+        Err(Error::conflict(format!("Virtual function {name:?} of {parent:?} is in use or not there")))
+    }
+
     /// Gives the function its settings; answers what is to be remembered.
     async fn prepare(
         &self,
@@ -144,9 +158,8 @@ impl DeviceType for SriovNic {
         if self.netlink.link(parent).await?.is_none() {
             return Err(Error::not_found(format!("Parent device {parent:?} doesn't exist")));
         }
-        let free = self.free().await?;
         let (owner, wanted) = (context.device.as_str(), device.set("host_name"));
-        let function = self.functions.take(parent, wanted, owner, |name| free.contains(name))?;
+        let function = self.take(parent, wanted, owner).await?;
         let started = async {
             let link = self.netlink.require(&function.interface).await?;
             let mac = veth::hardware_address(context, device)?;
@@ -187,10 +200,11 @@ impl DeviceType for SriovNic {
 
     async fn stop(&self, context: &Context, device: &Device) -> Result<Volatile> {
         let parent = parent::properties(context, device).value("parent");
-        self.restore(parent, &context.volatile).await?;
+        let restored = self.restore(parent, &context.volatile).await;
         if let Some(name) = context.volatile.set("host_name") {
             self.functions.release(name);
         }
+        restored?;
         Ok(KEPT.iter().map(|key| ((*key).to_owned(), String::new())).collect())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use rtnetlink::packet_route::link::{InfoGre, InfoVxlan, LinkMessage};
+use rtnetlink::packet_route::link::{InfoGre, InfoVxlan, LinkAttribute, LinkMessage};
 use rtnetlink::{LinkGre, LinkVxlan};
 
 use super::{Netlink, Result, failed};
@@ -39,17 +39,25 @@ pub struct Vxlan {
 }
 
 impl Netlink {
-    /// Creates a tunnel interface; it is down.
+    /// Creates a tunnel interface with this MTU, as a port of this bridge (by number) if any, in one request; it is down.
     ///
     /// # Errors
     /// The name is taken (`EEXIST`), or the kernel refuses (`EOPNOTSUPP`: it has no such tunnels).
-    pub async fn create_tunnel(&self, name: &str, tunnel: &Tunnel) -> Result<()> {
-        let (what, message) = match tunnel {
+    pub async fn create_tunnel(
+        &self,
+        name: &str,
+        tunnel: &Tunnel,
+        mtu: u32,
+        master: Option<u32>,
+    ) -> Result<()> {
+        let (what, mut message) = match tunnel {
             Tunnel::Vxlan(vxlan) => ("vxlan", vxlan_message(name, vxlan)),
             Tunnel::Gre { local, remote } => {
                 ("gretap", LinkGre::new_gretap(name).local(*local).remote(*remote).build())
             }
         };
+        message.attributes.push(LinkAttribute::Mtu(mtu));
+        message.attributes.extend(master.map(LinkAttribute::Controller));
         let done = self.handle.link().add(message).execute().await;
         done.map_err(|e| failed(format!("Failed to create {what} interface {name:?}"), e))
     }
@@ -108,7 +116,7 @@ pub(super) fn parse_gre(infos: &[InfoGre]) -> Option<Tunnel> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rtnetlink::packet_route::link::{InfoData, LinkAttribute, LinkInfo};
+    use rtnetlink::packet_route::link::{InfoData, LinkInfo};
 
     #[test]
     fn what_is_asked_for_is_what_is_read() {

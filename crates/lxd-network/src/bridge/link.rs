@@ -9,16 +9,18 @@ use super::ports;
 use super::spec::{BridgeSpec, Driver};
 use crate::DEFAULT_MTU;
 
-/// Makes the interface be as it shall be. `before` is the bridge as it was, when it was started before.
+/// Makes the interface be as it shall be. `before` is what it may be now, wholly or in part.
 pub(super) async fn reconcile(
     netlink: &Netlink,
     ovs: &Ovs,
     spec: &BridgeSpec,
-    before: Option<&BridgeSpec>,
+    before: &[BridgeSpec],
 ) -> Result<()> {
     let name = spec.name.as_str();
-    if before.is_some_and(|before| before.driver != spec.driver) {
-        ports::check_unused(netlink, ovs, before).await?;
+    if let Some(other) = before.iter().find(|before| before.driver != spec.driver)
+        && is_of(netlink, other).await?
+    {
+        ports::check_unused(netlink, ovs, other, before).await?;
         remove(netlink, ovs, name).await?;
     }
     match spec.driver {
@@ -34,6 +36,12 @@ pub(super) async fn reconcile(
     addresses(netlink, spec).await?;
     routes(netlink, spec).await?;
     ports::reconcile(netlink, ovs, spec, before).await
+}
+
+/// Whether the interface is there and made by the driver of this bridge.
+async fn is_of(netlink: &Netlink, spec: &BridgeSpec) -> Result<bool> {
+    let link = netlink.link(spec.name.as_str()).await?;
+    Ok(link.is_some_and(|link| (link.kind.as_deref() == Some("bridge")) == (spec.driver == Driver::Native)))
 }
 
 /// A bridge of the kernel.
@@ -73,7 +81,12 @@ async fn open_vswitch(netlink: &Netlink, ovs: &Ovs, spec: &BridgeSpec) -> Result
 
 /// Removes a bridge of either kind with its tunnels; success when it is gone.
 pub(super) async fn remove(netlink: &Netlink, ovs: &Ovs, name: &str) -> Result<()> {
-    let Some(link) = netlink.link(name).await? else { return Ok(()) };
+    let Some(link) = netlink.link(name).await? else {
+        for tunnel in ports::left_over(&netlink.links().await?, name) {
+            netlink.delete_link(&tunnel).await?;
+        }
+        return Ok(());
+    };
     let native = link.kind.as_deref() == Some("bridge");
     if !native && !ovs.is_bridge(name).await? {
         tracing::warn!(network = name, "The interface is no bridge any more and is left alone");

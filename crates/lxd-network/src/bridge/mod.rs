@@ -57,6 +57,8 @@ struct Shared {
 #[derive(Default)]
 struct State {
     spec: Option<BridgeSpec>,
+    /// What may hold in part: changes that did not come to their end.
+    halves: Vec<BridgeSpec>,
     service: Option<Running>,
     watcher: Option<tokio::task::JoinHandle<()>>,
 }
@@ -134,11 +136,37 @@ impl Bridges {
     pub async fn start(&self, spec: &BridgeSpec, hosts: &[StaticHost]) -> Result<()> {
         let state = self.state(&spec.name);
         let mut state = state.lock().await;
-        link::reconcile(&self.shared.netlink, &self.shared.ovs, spec, state.spec.as_ref()).await?;
+        let before: Vec<BridgeSpec> = state.spec.iter().chain(&state.halves).cloned().collect();
+        if !state.halves.contains(spec) {
+            state.halves.push(spec.clone());
+        }
+        link::reconcile(&self.shared.netlink, &self.shared.ovs, spec, &before).await?;
         self.shared.firewall.set_network(spec).await?;
         self.serve(&mut state, spec, hosts).await?;
         state.spec = Some(spec.clone());
+        state.halves.clear();
         Ok(())
+    }
+
+    /// Says that the host may hold parts of this: a change to it was interrupted. The next start takes them back.
+    pub async fn may_hold(&self, spec: &BridgeSpec) {
+        self.state(&spec.name).lock().await.halves.push(spec.clone());
+    }
+
+    /// The interfaces of the host that are ports of no bridge, as the driver of this one sees it.
+    ///
+    /// # Errors
+    /// The kernel or the switch refuses the question.
+    pub async fn unconnected(&self, spec: &BridgeSpec) -> Result<HashSet<String>> {
+        let links = self.shared.netlink.links().await?.into_iter();
+        let mut alone: HashSet<String> =
+            links.filter(|link| link.master.is_none()).map(|link| link.name).collect();
+        if spec.driver == spec::Driver::OpenVswitch {
+            for port in self.shared.ovs.ports(spec.name.as_str()).await? {
+                alone.remove(&port);
+            }
+        }
+        Ok(alone)
     }
 
     /// Removes the bridge from the host; its directory stays. Everything is tried.
@@ -153,6 +181,7 @@ impl Bridges {
         failed.keep(self.shared.firewall.remove_network(name).await);
         failed.keep(link::remove(&self.shared.netlink, &self.shared.ovs, name.as_str()).await);
         state.spec = None;
+        state.halves.clear();
         failed.into_result(format!("Failed to stop network {name:?}", name = name.as_str()))
     }
 

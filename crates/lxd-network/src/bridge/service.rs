@@ -91,12 +91,19 @@ impl Running {
         let stderr = said.try_clone().context("Failed to duplicate a descriptor")?;
         let started = runner.spawn(Cmd::new("dnsmasq").args(&wanted.args), stderr).await;
         let pid = started.map_err(|e| Error::from(e).context("Failed to run: dnsmasq"))?.pid;
-        let pidfd = Arc::new(process::pidfd(pid).context("Failed to watch dnsmasq")?);
-        if let Err(error) = wait_ready(pid, &pidfd).await {
+        let mut explain = |error: NotReady| {
             let mut text = String::new();
             let _ = said.rewind().and_then(|()| (&mut said).take(4096).read_to_string(&mut text));
+            error.explain(text.trim())
+        };
+        let pidfd = match process::pidfd(pid) {
+            // What cannot have its addresses may be gone before it is looked at.
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Err(explain(NotReady::Ended)),
+            pidfd => Arc::new(pidfd.context("Failed to watch dnsmasq")?),
+        };
+        if let Err(error) = wait_ready(pid, &pidfd).await {
             let _ = process::signal(pidfd.as_ref(), libc::SIGKILL);
-            return Err(error.explain(text.trim()));
+            return Err(explain(error));
         }
         let record = Record {
             name: "dnsmasq".to_owned(),

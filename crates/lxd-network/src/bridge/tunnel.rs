@@ -137,8 +137,14 @@ fn vxlan(name: &str, config: &Config) -> Result<TunnelKind> {
     })
 }
 
-/// Makes a tunnel's interface be as it shall be, and up; one that is right already is left alone.
-pub(super) async fn reconcile(netlink: &Netlink, spec: &TunnelSpec, mtu: u32) -> Result<()> {
+/// Makes a tunnel's interface be as it shall be, a new one as a port of this bridge (of the kernel); one that is right already is
+/// left alone.
+pub(super) async fn reconcile(
+    netlink: &Netlink,
+    spec: &TunnelSpec,
+    mtu: u32,
+    master: Option<u32>,
+) -> Result<()> {
     let name = spec.interface.as_str();
     let wanted = resolve(netlink, &spec.kind).await?;
     let there = netlink.link(name).await?;
@@ -151,7 +157,7 @@ pub(super) async fn reconcile(netlink: &Netlink, spec: &TunnelSpec, mtu: u32) ->
         }
         _ => {
             netlink.delete_link(name).await?;
-            netlink.create_tunnel(name, &wanted).await?;
+            return Ok(netlink.create_tunnel(name, &wanted, mtu, master).await?);
         }
     }
     if netlink.require(name).await?.mtu != mtu {

@@ -119,6 +119,8 @@ struct Shared {
     known: Mutex<Known>,
     /// Changes are made side by side; what was lost is put back alone, so that it never undoes a change.
     turn: tokio::sync::RwLock<()>,
+    /// The rules of others changed.
+    others: tokio::sync::Notify,
 }
 
 /// What holds.
@@ -140,6 +142,11 @@ impl Known {
         }
     }
 
+    /// What this daemon made itself counts more than what an earlier one is thought to have made.
+    fn adopt(&mut self, change: Change) {
+        self.wanted.entry(change.key()).or_insert(change);
+    }
+
     fn remember_process(&mut self, pid: i32) {
         self.own.retain(|(_, when)| when.elapsed() < REMEMBERED);
         self.own.push_back((pid, Instant::now()));
@@ -157,8 +164,8 @@ impl Firewall {
     }
 
     fn with(driver: Box<dyn Driver>) -> Self {
-        let (known, turn) = (Mutex::default(), tokio::sync::RwLock::default());
-        Self { shared: Arc::new(Shared { driver, known, turn }) }
+        let (known, turn, others) = Default::default();
+        Self { shared: Arc::new(Shared { driver, known, turn, others }) }
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
@@ -176,17 +183,17 @@ impl Firewall {
 
     /// Remembers the filter of a port that an earlier daemon made.
     pub fn adopt_port(&self, label: String, filter: PortFilter) {
-        self.known().remember(Change::Port(label, filter));
+        self.known().adopt(Change::Port(label, filter));
     }
 
     /// Remembers the filter of a routed interface that an earlier daemon made.
     pub fn adopt_routed(&self, label: String, interface: &str) {
-        self.known().remember(Change::Routed(label, interface.to_owned()));
+        self.known().adopt(Change::Routed(label, interface.to_owned()));
     }
 
     /// Remembers the forwarding that an earlier daemon made.
     pub fn adopt_forward(&self, label: String, forward: Forward) {
-        self.known().remember(Change::Forward(label, forward));
+        self.known().adopt(Change::Forward(label, forward));
     }
 
     /// Replaces the rules of a bridge.

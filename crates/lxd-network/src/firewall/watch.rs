@@ -33,6 +33,11 @@ impl Firewall {
         }
     }
 
+    /// Waits until the rules of others changed, since the last call returned.
+    pub async fn others_change(&self) {
+        self.shared.others.notified().await;
+    }
+
     /// Follows the events until there are none any more. What cannot be put back is tried again until it can, for the first time
     /// after `first`.
     async fn follow(&self, mut events: impl Removals, first: Duration) -> io::Error {
@@ -61,6 +66,9 @@ impl Firewall {
                 Ok(found) => found,
                 Err(error) => return error,
             };
+            if found.iter().any(|event| matches!(event, RuleEvent::Others | RuleEvent::Many)) {
+                self.shared.others.notify_one();
+            }
             let Some(left) = self.put_back(&found).await else {
                 pause = PAUSES.0;
                 continue;
@@ -155,7 +163,11 @@ async fn together(events: &mut impl Removals, mut found: Vec<RuleEvent>) -> io::
 
 /// Whether an event means that rules are missing which shall be there.
 fn is_loss(event: &RuleEvent, known: &Known, now: std::time::Instant) -> bool {
-    let RuleEvent::Chain { table, chain, by } = event else { return !known.wanted.is_empty() };
+    let (table, chain, by) = match event {
+        RuleEvent::Chain { table, chain, by } => (table, chain, by),
+        RuleEvent::Others => return false,
+        RuleEvent::Many => return !known.wanted.is_empty(),
+    };
     if table != TABLE || known.is_own(*by, now) {
         return false;
     }
@@ -228,6 +240,7 @@ mod tests {
             (gone("lxd", "prert.c3.eth0", 7), true),
             (gone("lxd", "", 7), true),
             (RuleEvent::Many, true),
+            (RuleEvent::Others, false),
             (gone("lxd", "prert.c1.eth0", 100), false),
             (gone("lxd", "prert.c2.eth0", 7), false),
             (gone("lxd", "prert.other.eth0", 7), false),
