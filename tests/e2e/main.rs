@@ -54,6 +54,7 @@ mod uplinks;
 mod web;
 mod world;
 mod wrong;
+mod xtables;
 
 mod project_rows;
 mod project_rules;

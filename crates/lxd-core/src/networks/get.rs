@@ -119,7 +119,7 @@ fn is_shown(link: &Link) -> bool {
 async fn of_row(core: &SharedCore, row: networks::Network, used_by: Vec<String>, links: &[Link]) -> Network {
     let started = match row.kind {
         networks::BRIDGE => match row.name.parse() {
-            Ok(name) => core.bridges.is_started(&name).await,
+            Ok(name) => core.bridges.is_started(&name),
             Err(_) => false,
         },
         _ => super::uplinks::of(&row).is_ok_and(|uplink| uplink.is_there(links)),

@@ -1,6 +1,6 @@
 //! `GET /1.0/networks/{name}/leases`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use lxd_api::network::NetworkLease;
 use lxd_auth::Permit;
@@ -20,18 +20,18 @@ use crate::SharedCore;
 /// `Failed loading network: Network not found`; `Not implemented` for one that is no bridge.
 pub async fn leases(core: &SharedCore, permit: &Permit, name: &str) -> Result<Vec<NetworkLease>> {
     let (project, wanted) = (permit.project().clone(), name.to_owned());
-    let (row, hosts) = core
-        .db
-        .read(move |tx| {
-            let row = super::row(tx, &project, &wanted)?;
-            let hosts = hosts::of(tx, &wanted)?;
-            Ok((row, hosts))
-        })
-        .await?;
+    let row = core.db.read(move |tx| super::row(tx, &project, &wanted)).await?;
     if row.kind != networks::BRIDGE {
         return Err(Error::not_implemented("Not implemented"));
     }
     let network: NetworkName = row.name.parse()?;
+    let hosts = match core.bridges.hosts(&network) {
+        Some(hosts) => hosts,
+        None => {
+            let name = network.to_string();
+            core.db.read(move |tx| hosts::of(tx, &name)).await?
+        }
+    };
     let given = core.bridges.leases(&network).await?;
     Ok(plan(&spec::of(&row)?, &hosts, &given, permit.project()))
 }
@@ -61,8 +61,9 @@ fn plan(
         leases.extend(automatic.map(|address| of_host(host, address, "dynamic")));
     }
     let mut seen: HashSet<String> = leases.iter().map(|lease| lease.address.clone()).collect();
+    let by_mac: HashMap<_, _> = hosts.iter().map(|host| (host.mac, host)).collect();
     for lease in given {
-        let owner = hosts.iter().find(|host| lease.mac == Some(host.mac));
+        let owner = lease.mac.and_then(|mac| by_mac.get(&mac).copied());
         // What belongs to no instance belongs to the network, and so to its project.
         let visible =
             owner.map_or(project.as_str() == projects::DEFAULT_NAME, |host| host.project == *project);

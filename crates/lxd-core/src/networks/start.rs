@@ -76,7 +76,7 @@ async fn retry(core: SharedCore, project_id: i64, name: String, subject: Subject
         pause = (pause * 2).clamp(SHORTEST, LONGEST);
         let _turn = core.bridges.turn().await;
         // A user may have mended, renamed or deleted it meanwhile.
-        let done = core.bridges.is_started(&network).await
+        let done = core.bridges.is_started(&network)
             || match try_start(&core, project_id, &name).await {
                 Ok(()) => true,
                 Err(error) => {

@@ -98,7 +98,7 @@ impl Core {
             certificate_fingerprint: self.server.certificate.fingerprint.clone(),
             driver: driver("lxc"),
             driver_version: facts.lxc_version.clone(),
-            firewall: "nftables".to_owned(),
+            firewall: self.bridges.firewall().driver().to_owned(),
             kernel: facts.kernel.clone(),
             kernel_architecture: facts.kernel_architecture.clone(),
             kernel_features: facts.kernel_features.clone(),

@@ -233,36 +233,66 @@ fn runs(port: &PortSpec) -> Vec<Run<'_>> {
     runs
 }
 
-impl Run<'_> {
-    fn ports(&self) -> String {
-        if self.first == self.last { self.first.to_string() } else { format!("{}-{}", self.first, self.last) }
+/// One translation of a destination.
+pub(crate) struct Translation {
+    /// The address that is forwarded.
+    pub listen: IpAddr,
+    /// The ports; all protocols and ports when not given.
+    pub ports: Option<Ports>,
+    /// Where it goes to.
+    pub target: IpAddr,
+    /// The port there; the same one when not given.
+    pub to: Option<u16>,
+}
+
+/// Ports of a protocol.
+pub(crate) struct Ports {
+    /// `tcp` or `udp`.
+    pub protocol: &'static str,
+    /// The first.
+    pub first: u16,
+    /// The last.
+    pub last: u16,
+}
+
+/// What forwards mean, in the order in which it counts.
+pub(crate) fn translations(forwards: &[ForwardSpec]) -> Vec<Translation> {
+    let mut all = Vec::new();
+    for ForwardSpec { listen, target, ports } in forwards {
+        all.extend(ports.iter().flat_map(runs).map(|run| Translation {
+            listen: *listen,
+            ports: Some(Ports { protocol: run.port.protocol.word(), first: run.first, last: run.last }),
+            target: run.port.target,
+            to: run.to,
+        }));
+        all.extend(target.map(|target| Translation { listen: *listen, ports: None, target, to: None }));
     }
+    all
 }
 
 /// Rules that translate the destination (the same for packets from outside and from the host), and rules that let an
 /// instance reach itself by the forwarded address.
 pub(crate) fn rules(forwards: &[ForwardSpec]) -> (Vec<String>, Vec<String>) {
     let (mut there, mut back) = (Vec::new(), Vec::new());
-    for forward in forwards {
-        let ip = if forward.listen.is_ipv4() { "ip" } else { "ip6" };
-        for run in forward.ports.iter().flat_map(runs) {
-            let (protocol, target) = (run.port.protocol.word(), run.port.target);
-            let to = match (run.to, target) {
-                (None, _) => target.to_string(),
-                (Some(port), IpAddr::V4(_)) => format!("{target}:{port}"),
-                (Some(port), IpAddr::V6(_)) => format!("[{target}]:{port}"),
-            };
-            let ports = run.ports();
-            there.push(format!("{ip} daddr {} {protocol} dport {ports} dnat {ip} to {to}", forward.listen));
-            let seen = run.to.map_or(ports, |port| port.to_string());
-            let rule = format!("{ip} saddr {target} {ip} daddr {target} {protocol} dport {seen} masquerade");
-            if !back.contains(&rule) {
-                back.push(rule);
+    for Translation { listen, ports, target, to } in translations(forwards) {
+        let ip = if listen.is_ipv4() { "ip" } else { "ip6" };
+        let lead_to = match (to, target) {
+            (None, _) => target.to_string(),
+            (Some(port), IpAddr::V4(_)) => format!("{target}:{port}"),
+            (Some(port), IpAddr::V6(_)) => format!("[{target}]:{port}"),
+        };
+        let matched = |to: Option<u16>| match (&ports, to) {
+            (None, _) => String::new(),
+            (Some(ports), Some(port)) => format!(" {} dport {port}", ports.protocol),
+            (Some(ports), None) if ports.first == ports.last => {
+                format!(" {} dport {}", ports.protocol, ports.first)
             }
-        }
-        if let Some(target) = forward.target {
-            there.push(format!("{ip} daddr {} dnat {ip} to {target}", forward.listen));
-            back.push(format!("{ip} saddr {target} {ip} daddr {target} masquerade"));
+            (Some(ports), None) => format!(" {} dport {}-{}", ports.protocol, ports.first, ports.last),
+        };
+        there.push(format!("{ip} daddr {listen}{} dnat {ip} to {lead_to}", matched(None)));
+        let rule = format!("{ip} saddr {target} {ip} daddr {target}{} masquerade", matched(to));
+        if !back.contains(&rule) {
+            back.push(rule);
         }
     }
     (there, back)

@@ -14,7 +14,7 @@ mod service;
 pub mod spec;
 pub mod tunnel;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -49,6 +49,9 @@ struct Shared {
     group: Option<String>,
     /// One entry per network; the outer lock is held for a look-up only.
     states: Mutex<HashMap<NetworkName, Arc<tokio::sync::Mutex<State>>>>,
+    /// The entries of the bridges that were started, by file name, as they were asked for. What is read does not wait for
+    /// changes.
+    started: Mutex<HashMap<NetworkName, BTreeMap<String, StaticHost>>>,
     /// Changes of what is recorded of networks follow each other.
     turn: Arc<tokio::sync::Mutex<()>>,
 }
@@ -84,6 +87,7 @@ impl Bridges {
                 root,
                 group,
                 states: Mutex::default(),
+                started: Mutex::default(),
                 turn: Arc::default(),
             }),
         }
@@ -96,8 +100,17 @@ impl Bridges {
     }
 
     /// Whether the bridge was started and not stopped since.
-    pub async fn is_started(&self, name: &NetworkName) -> bool {
-        self.state(name).lock().await.spec.is_some()
+    pub fn is_started(&self, name: &NetworkName) -> bool {
+        self.started().contains_key(name)
+    }
+
+    /// The static entries of a bridge that was started, as they were asked for.
+    pub fn hosts(&self, name: &NetworkName) -> Option<Vec<StaticHost>> {
+        self.started().get(name).map(|hosts| hosts.values().cloned().collect())
+    }
+
+    fn started(&self) -> std::sync::MutexGuard<'_, HashMap<NetworkName, BTreeMap<String, StaticHost>>> {
+        self.shared.started.lock().expect("no panic happens while the lock is held")
     }
 
     /// Whether the bridge was started and its interface is gone since. Waits for a change of the bridge that is under way.
@@ -145,6 +158,8 @@ impl Bridges {
         self.serve(&mut state, spec, hosts).await?;
         state.spec = Some(spec.clone());
         state.halves.clear();
+        let hosts = hosts.iter().map(|host| (host.file_name(), host.clone())).collect();
+        self.started().insert(spec.name.clone(), hosts);
         Ok(())
     }
 
@@ -182,6 +197,7 @@ impl Bridges {
         failed.keep(link::remove(&self.shared.netlink, &self.shared.ovs, name.as_str()).await);
         state.spec = None;
         state.halves.clear();
+        self.started().remove(name);
         failed.into_result(format!("Failed to stop network {name:?}", name = name.as_str()))
     }
 
@@ -224,6 +240,9 @@ impl Bridges {
         let state = self.state(name);
         let state = state.lock().await;
         let Some(spec) = &state.spec else { return Ok(host.clone()) };
+        if let Some(hosts) = self.started().get_mut(name) {
+            hosts.insert(host.file_name(), host.clone());
+        }
         if !spec.has_service() {
             return Ok(host.clone());
         }
@@ -273,6 +292,9 @@ impl Bridges {
     pub async fn remove_host(&self, name: &NetworkName, file: String) -> Result<()> {
         let state = self.state(name);
         let state = state.lock().await;
+        if let Some(hosts) = self.started().get_mut(name) {
+            hosts.remove(&file);
+        }
         let directory = self.directory(name).join(dnsmasq::HOSTS);
         let removed = blocking(move || match Dir::open(directory) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),

@@ -64,6 +64,8 @@ pub struct Family<A> {
     pub firewall: bool,
     /// Source address of translated packets.
     pub nat: Option<Nat<A>>,
+    /// Whether it comes behind the rules of others, for drivers that share their chains.
+    pub nat_last: bool,
     /// Whether packets are routed in and out.
     pub routing: bool,
     /// Further networks behind the bridge.
@@ -208,6 +210,7 @@ fn family<A: std::str::FromStr>(config: &Config, name: &str) -> Result<Family<A>
         ranges: ranges.collect::<Result<_>>()?,
         firewall: flag("firewall", Flag::DefaultTrue),
         nat,
+        nat_last: config.value(&key("nat.order")) == "after",
         routing: flag("routing", Flag::DefaultTrue),
         routes: words(config.value(&key("routes")))
             .map(|text| parse("routes", text))

@@ -3,8 +3,10 @@
 //! A change replaces everything of one label as a whole or not at all. What others wrote is never touched. What shall hold
 //! is remembered, so that it can be put back when others remove it ([`Firewall::watch`]).
 
+mod choose;
 mod nft;
 mod watch;
+mod xtables;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -18,7 +20,7 @@ use lxd_types::{Cidr, Mac, Result};
 use sha2::{Digest, Sha256};
 
 use crate::bridge::BridgeSpec;
-use nft::Nft;
+use choose::Chosen;
 
 /// Longest label that is taken as it is: the kernel allows 127 bytes for the name of a chain.
 const LONGEST: usize = 100;
@@ -106,6 +108,9 @@ pub(crate) trait Driver: Send + Sync {
     /// # Errors
     /// What the kernel or its tool refuses.
     async fn apply(&self, changes: &[Change]) -> Result<i32>;
+
+    /// Its name.
+    fn name(&self) -> &'static str;
 }
 
 /// The firewall of this host. Cheap to clone.
@@ -160,7 +165,12 @@ impl Known {
 impl Firewall {
     /// A firewall of this host.
     pub fn new(runner: Arc<dyn Runner>) -> Self {
-        Self::with(Box::new(Nft::new(runner)))
+        Self::with(Box::new(Chosen::new(runner)))
+    }
+
+    /// The name of the driver: `nftables` or `xtables`. Before the first change it is the usual one.
+    pub fn driver(&self) -> &'static str {
+        self.shared.driver.name()
     }
 
     fn with(driver: Box<dyn Driver>) -> Self {

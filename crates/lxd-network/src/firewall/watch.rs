@@ -209,6 +209,10 @@ mod tests {
             self.made.lock().unwrap().push(changes.len());
             Ok(100)
         }
+
+        fn name(&self) -> &'static str {
+            "fake"
+        }
     }
 
     /// These removals, and then no more.

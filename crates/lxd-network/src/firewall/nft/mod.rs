@@ -37,6 +37,10 @@ impl Driver for Nft {
         let done = self.runner.run(cmd).await;
         done.map(|done| done.pid).map_err(|e| Error::from(e).context("Failed to set up firewall"))
     }
+
+    fn name(&self) -> &'static str {
+        "nftables"
+    }
 }
 
 /// The script for changes, in their order.
