@@ -285,7 +285,8 @@ mod tests {
     fn old_tables_are_read_too() {
         let saved = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\n:DOCKER-USER - [0:0]\nCOMMIT\n";
         assert_eq!(owners(&iptables(saved, "br1")), [(Owner::Docker, true)]);
-        let cured = saved.replace("COMMIT", "-A DOCKER-USER -i br1 -j ACCEPT\nCOMMIT");
+        let cured =
+            saved.replace("COMMIT", "-A FORWARD -j DOCKER-USER\n-A DOCKER-USER -i br1 -j ACCEPT\nCOMMIT");
         assert!(iptables(&cured, "br1").is_empty());
     }
 
