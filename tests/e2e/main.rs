@@ -38,6 +38,7 @@ mod ovs;
 mod projects;
 mod proxies;
 mod publish;
+mod recover;
 mod remotes;
 mod rest;
 mod script;

@@ -18,6 +18,7 @@ pub mod network_forward;
 pub mod operation;
 pub mod profile;
 pub mod project;
+pub mod recover;
 mod request;
 pub mod resources;
 pub mod response;

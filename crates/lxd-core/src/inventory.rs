@@ -121,7 +121,11 @@ impl Known {
     }
 }
 
-fn recorded(tx: &Tx<'_>, pool_id: i64) -> Result<BTreeSet<(VolumeKind, String)>> {
+/// Type and storage name of the volumes of a pool that are recorded.
+///
+/// # Errors
+/// A failure of the database.
+pub(crate) fn recorded(tx: &Tx<'_>, pool_id: i64) -> Result<BTreeSet<(VolumeKind, String)>> {
     let filter = storage_volumes::Filter { pool_id: Some(pool_id), ..storage_volumes::Filter::default() };
     let mut all = BTreeSet::new();
     for row in storage_volumes::list(tx, filter)? {

@@ -28,6 +28,9 @@ impl Core {
         if let Err(error) = crate::background::record_versions(self).await {
             tracing::error!(error = error.chain(), "Failed to record the versions of this server");
         }
+        if let Err(error) = crate::moved::settle(self).await {
+            tracing::error!(error = error.chain(), "The place of the data directory cannot be settled");
+        }
         let (pools, networks) =
             tokio::join!(crate::storage_pools::mount_all(self), crate::networks::start_all(self));
         if let Err(error) = pools {

@@ -214,6 +214,19 @@ pub trait Pool: Volumes + Snapshots {
     /// `Unavailable` with the reason.
     async fn mount_pool(&self) -> Result<()>;
 
+    /// Makes a pool reachable that is there but not in use, and changes nothing in it. Answers whether it was not reachable
+    /// before: then [`Pool::unmount_pool`] leaves it again.
+    ///
+    /// # Errors
+    /// `Unavailable`: the source is not there, or no pool.
+    async fn adopt_pool(&self) -> Result<bool>;
+
+    /// Ends what [`Pool::adopt_pool`] began.
+    ///
+    /// # Errors
+    /// `Busy` when something uses it.
+    async fn unmount_pool(&self) -> Result<()>;
+
     /// Makes the pool larger.
     ///
     /// # Errors

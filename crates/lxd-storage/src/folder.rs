@@ -54,6 +54,17 @@ pub(crate) fn lay_out(root: &Dir) -> Result<()> {
     Ok(())
 }
 
+/// Refuses what is no pool.
+pub(crate) fn require_layout(spec: &PoolSpec, root: &Dir) -> Result<()> {
+    for name in ["containers", "custom", "images"] {
+        let kind = root.kind(name).map_err(|error| unavailable(spec, error))?;
+        if kind != Some(lxd_sys::dir::FileKind::Dir) {
+            return Err(unavailable(spec, io::Error::other("the source holds no storage pool")));
+        }
+    }
+    Ok(())
+}
+
 /// Removes what is empty of the lay-out after a failed create.
 pub(crate) fn take_back_layout(root: &Dir) {
     for (name, _) in LAYOUT {

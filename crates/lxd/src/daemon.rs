@@ -207,6 +207,10 @@ async fn end(core: &SharedCore, stop: &CancellationToken, of_systemd: bool) {
     while core.operations.unfinished() > 0 && tokio::time::Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    let renewed = lxd_core::instances::backup_yaml::renew(core);
+    if !matches!(tokio::time::timeout(PATIENCE, renewed).await, Ok(Ok(()))) {
+        tracing::warn!("Some backup.yaml are not up to date");
+    }
     let db = core.db.clone();
     if tokio::task::spawn_blocking(move || db.close()).await.is_err() {
         tracing::warn!("Closing the database panicked");

@@ -72,6 +72,7 @@ pub use metadata::{
 };
 pub use model::{InstanceKey, Model, load, models};
 pub use rename::rename;
+pub(crate) use rules::check_recovered;
 pub use runtime::{Runtime, RuntimeEntry};
 pub use source::Source;
 pub use start::Idmapped;
@@ -93,6 +94,15 @@ pub(crate) fn container_ref(core: &SharedCore, key: &InstanceKey) -> ContainerRe
         config: core.paths.logs().join(&name).join("lxc.conf").to_string_lossy().into_owned(),
         name,
     }
+}
+
+/// Makes what an instance that was recorded has below `LXD_DIR`.
+///
+/// # Errors
+/// The data directory cannot be written.
+pub(crate) async fn take_over(core: &SharedCore, key: &InstanceKey) -> Result<()> {
+    files::prepare_directories(core, key).await?;
+    files::link_snapshots(core, key).await
 }
 
 /// The pool of an instance's root volume; `None` when the database knows of none.

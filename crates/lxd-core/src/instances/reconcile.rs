@@ -67,6 +67,15 @@ async fn find_processors(core: &SharedCore) -> Result<()> {
     cpus::balance(core, None).await
 }
 
+/// Looks whether an instance runs that was recorded just now.
+///
+/// # Errors
+/// Its monitor does not answer.
+pub async fn find_again(core: &SharedCore, key: &InstanceKey) -> Result<()> {
+    let Ok(containers) = core.containers() else { return Ok(()) };
+    find_one(core, containers, key).await
+}
+
 async fn find_one(
     core: &SharedCore,
     containers: &lxd_container::Containers,

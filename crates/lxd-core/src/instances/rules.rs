@@ -109,6 +109,25 @@ pub fn check_new_config(given: &Config, own: &Config, kind: InstanceKind) -> Res
     keys::check_supported(&Config::new(), given)
 }
 
+/// An instance that was found on its pool: keys, names and devices must be valid, whether they have an effect yet or not.
+///
+/// # Errors
+/// The first rule that is broken.
+pub fn check_recovered(
+    registry: &Registry,
+    own: &Config,
+    profiles: &[String],
+    devices: &Devices,
+    expanded: &Devices,
+    facts: &lxd_device::Facts,
+) -> Result<()> {
+    let kind = InstanceKind::Container;
+    keys::validate(own, Level::Instance(kind))?;
+    check_new_names(registry, profiles, devices)?;
+    root_disk(expanded)?;
+    check_devices(registry, kind, expanded, facts).map_err(|error| error.context("Invalid devices"))
+}
+
 /// The changed configuration of an instance.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! `/internal`: for the commands of `lxd` and for helpers; root on the unix socket only.
 
 mod faults;
+mod recover;
 mod sql;
 
 use http::Method;
@@ -25,6 +26,7 @@ pub fn routes() -> Vec<Route> {
         route(Method::PUT, "/internal/shutdown", Access::Root, "1.0", shutdown),
     ];
     all.extend(faults::routes());
+    all.extend(recover::routes());
     all.extend(sql::routes());
     all
 }

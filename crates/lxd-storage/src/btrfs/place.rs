@@ -29,6 +29,8 @@ const LARGEST: u64 = 30 << 30;
 enum Source<'a> {
     /// A file of ours that becomes a loop device.
     LoopFile(&'a Path),
+    /// A file elsewhere, of a pool that was recovered.
+    File(&'a Path),
     /// A block device.
     Device(&'a Path),
     /// A directory on btrfs.
@@ -43,11 +45,14 @@ fn loop_file(lxd_dir: &Path, name: &PoolName) -> PathBuf {
 fn source_of(spec: &PoolSpec) -> Source<'_> {
     let source = spec.source.as_path();
     if source == loop_file(&spec.lxd_dir, &spec.name) {
-        Source::LoopFile(source)
-    } else if std::fs::metadata(source).is_ok_and(|found| found.file_type().is_block_device()) {
-        Source::Device(source)
-    } else {
-        Source::Directory(source)
+        return Source::LoopFile(source);
+    }
+    match std::fs::symlink_metadata(source).map(|found| found.file_type()) {
+        Ok(kind) if kind.is_file() => Source::File(source),
+        Ok(_) if std::fs::metadata(source).is_ok_and(|found| found.file_type().is_block_device()) => {
+            Source::Device(source)
+        }
+        _ => Source::Directory(source),
     }
 }
 
@@ -96,7 +101,7 @@ pub(super) async fn create(spec: &Arc<PoolSpec>, runner: &Arc<dyn Runner>) -> Re
     blocking(move || check(&checked)).await?;
     let format = match source_of(spec) {
         Source::LoopFile(path) | Source::Device(path) => Some(path.to_owned()),
-        Source::Directory(_) => None,
+        Source::Directory(_) | Source::File(_) => None,
     };
     let done = async {
         if let Some(path) = format {
@@ -122,7 +127,7 @@ pub(super) async fn create(spec: &Arc<PoolSpec>, runner: &Arc<dyn Runner>) -> Re
 
 /// Checks the source, and makes subvolume, the pool's directory and the loop file.
 fn check(spec: &PoolSpec) -> Result<()> {
-    if let Source::Directory(path) = source_of(spec) {
+    if let Source::Directory(path) | Source::File(path) = source_of(spec) {
         if path.starts_with(&spec.lxd_dir) {
             let text = format!("Source path '{}' is within the LXD directory", path.display());
             return Err(Error::internal(text));
@@ -201,12 +206,39 @@ pub(super) fn mount(spec: &PoolSpec) -> Result<()> {
     if !is_mounted(spec, &pools)? {
         attach(spec)?;
     }
-    let root = folder::root(spec)?;
-    if !btrfs::is_btrfs(&root).map_err(|error| folder::unavailable(spec, error))? {
-        return Err(folder::unavailable(spec, io::Error::other("the source is not btrfs")));
-    }
+    let root = require_btrfs(spec)?;
     root.chmod(".", 0o711).map_err(|error| folder::unavailable(spec, error))?;
     folder::lay_out(&root)
+}
+
+fn require_btrfs(spec: &PoolSpec) -> Result<Dir> {
+    let root = folder::root(spec)?;
+    match btrfs::is_btrfs(&root).map_err(|error| folder::unavailable(spec, error))? {
+        true => Ok(root),
+        false => Err(folder::unavailable(spec, io::Error::other("the source is not btrfs"))),
+    }
+}
+
+/// Makes a pool reachable that nobody recorded. Answers whether it was not before.
+pub(super) fn adopt(spec: &PoolSpec) -> Result<bool> {
+    let pools = pools_dir(spec)?;
+    pools.mkdir_all(spec.name.as_str(), 0o711).map_err(|error| folder::unavailable(spec, error))?;
+    let opened = !is_mounted(spec, &pools)?;
+    let attached = if opened { attach(spec) } else { Ok(()) };
+    let checked =
+        attached.and_then(|()| require_btrfs(spec)).and_then(|root| folder::require_layout(spec, &root));
+    if opened && checked.is_err() {
+        leave(spec)?;
+    }
+    checked.map(|()| opened)
+}
+
+/// Takes the mount away again; a directory with anything in it stays.
+pub(super) fn leave(spec: &PoolSpec) -> Result<()> {
+    let pools = pools_dir(spec)?;
+    unmount(spec, &pools, UnmountFlags::NOFOLLOW)?;
+    folder::remove_if_empty(&pools, Path::new(spec.name.as_str()))
+        .map_err(|error| io_error(error, "Failed to remove the storage pool's directory"))
 }
 
 /// Something is mounted at the pool's place when that is another mount than the folder of pools.
@@ -224,7 +256,7 @@ fn is_mounted(spec: &PoolSpec, pools: &Dir) -> Result<bool> {
 fn attach(spec: &PoolSpec) -> Result<()> {
     let failed = |error: io::Error| folder::unavailable(spec, error);
     match source_of(spec) {
-        Source::LoopFile(path) => {
+        Source::LoopFile(path) | Source::File(path) => {
             let file = open_loop_file(path).map_err(failed)?;
             let device = Loop::attach(&file).map_err(failed)?;
             mount_device(spec, &device.path)

@@ -63,6 +63,16 @@ impl Pool for DirPool {
         self.lane.run(ANSWER, move || place::mount(&spec)).await?
     }
 
+    async fn adopt_pool(&self) -> Result<bool> {
+        let spec = self.spec.clone();
+        self.lane.run(ANSWER * 6, move || place::adopt(&spec)).await?
+    }
+
+    async fn unmount_pool(&self) -> Result<()> {
+        let spec = self.spec.clone();
+        blocking(move || place::leave(&spec)).await
+    }
+
     async fn resources(&self) -> Result<PoolResources> {
         let spec = self.spec.clone();
         let space = self.lane.run(ANSWER, move || {

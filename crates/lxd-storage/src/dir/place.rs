@@ -76,7 +76,39 @@ pub(super) fn delete(spec: &PoolSpec) -> Result<()> {
 
 /// Makes the pool usable after a start: bind mount and lay-out.
 pub(super) fn mount(spec: &PoolSpec) -> Result<()> {
+    attach(spec)?;
+    let root = Dir::open(spec.mount_path()).map_err(|error| unavailable(spec, error))?;
+    folder::lay_out(&root)
+}
+
+/// Makes a pool reachable that nobody recorded. Answers whether it was not before.
+pub(super) fn adopt(spec: &PoolSpec) -> Result<bool> {
+    let opened = attach(spec)?;
+    let checked = Dir::open(spec.mount_path())
+        .map_err(|error| unavailable(spec, error))
+        .and_then(|root| folder::require_layout(spec, &root));
+    if opened && checked.is_err() {
+        leave(spec)?;
+    }
+    checked.map(|()| opened)
+}
+
+/// Takes the bind mount away again.
+pub(super) fn leave(spec: &PoolSpec) -> Result<()> {
+    let failed = |error: rustix::io::Errno| {
+        io_error(error.into(), "Failed to unmount storage pool").with_kind(Kind::Busy)
+    };
+    rustix::mount::unmount(spec.mount_path(), UnmountFlags::NOFOLLOW).map_err(failed)?;
+    let name = spec.name.as_str();
+    pools_dir(spec)?
+        .remove_dir(name)
+        .map_err(|error| io_error(error, "Failed to remove the storage pool's directory"))
+}
+
+/// Mounts a source elsewhere, when it is not mounted yet; answers whether.
+fn attach(spec: &PoolSpec) -> Result<bool> {
     let pools = pools_dir(spec)?;
+    let mut opened = false;
     if is_outside(spec) {
         let source = std::fs::metadata(&spec.source).map_err(|error| unavailable(spec, error))?;
         if !source.is_dir() {
@@ -88,10 +120,10 @@ pub(super) fn mount(spec: &PoolSpec) -> Result<()> {
         pools.mkdir_all(spec.name.as_str(), 0o711).map_err(|error| unavailable(spec, error))?;
         if !is_bound(spec, &source)? {
             bind(spec)?;
+            opened = true;
         }
     }
-    let root = Dir::open(spec.mount_path()).map_err(|error| unavailable(spec, error))?;
-    folder::lay_out(&root)
+    Ok(opened)
 }
 
 /// Whether the source is already mounted at the pool's place.

@@ -1,7 +1,7 @@
 //! `lxd init`: first configuration by questions, by flags, or by a document.
 
 mod apply;
-mod ask;
+pub mod ask;
 mod auto;
 mod dump;
 mod facts;

@@ -2,6 +2,7 @@
 
 mod activateifneeded;
 mod init;
+mod recover;
 mod shutdown;
 mod sql;
 mod table;
@@ -38,8 +39,13 @@ pub enum Command {
         \x20             [--storage-pool=POOL] [--trust-password=PASSWORD]\n\
         \x20 init --preseed\n  init --dump")]
     Init(Box<init::Init>),
-    /// Not supported yet: take over instances and volumes that the database does not know
-    #[command(hide = true)]
+    /// Recover missing instances and volumes from existing and unknown storage pools
+    #[command(
+        long_about = "Recover missing instances and volumes from existing and unknown storage pools\n\n\
+        This command is mostly used for disaster recovery. It will ask you about unknown storage pools and attempt to\n\
+        access them, along with existing storage pools, and identify any missing instances and volumes that exist on\n\
+        the pools but are not in the LXD database. It will then offer to recreate these database records."
+    )]
     Recover,
     /// Tell LXD to shutdown all containers and exit
     #[command(long_about = "Tell LXD to shutdown all containers and exit\n\n\
@@ -74,9 +80,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Activateifneeded => wait(activateifneeded::run()),
         Command::Import { .. } => Err(Error::bad_request("Command has been replaced with \"lxd recover\"")),
         Command::Init(flags) => wait(init::run(*flags)),
-        Command::Recover => Err(Error::not_implemented(
-            "\"lxd recover\" is not supported yet: what the database does not know stays untouched in its storage pool",
-        )),
+        Command::Recover => wait(recover::run()),
         Command::Shutdown(flags) => wait(shutdown::run(flags)),
         Command::Sql(flags) => wait(sql::run(flags)),
         Command::Version { build: false } => print(&format!("{}\n", lxd_api::API_LEVEL)),
