@@ -5,37 +5,8 @@
 
 use lxd_types::{Config, Error, Result};
 
-/// Name, CPUs and memory in GB.
-type Shape = (&'static str, f32, f32);
-
-/// The types of clouds.
-const CLOUDS: &[(&str, &[Shape])] = &[(
-    "aws",
-    &[
-        ("t2.nano", 1.0, 0.5),
-        ("t2.micro", 1.0, 1.0),
-        ("t2.small", 1.0, 2.0),
-        ("t2.medium", 2.0, 4.0),
-        ("t2.large", 2.0, 8.0),
-        ("t2.xlarge", 4.0, 16.0),
-        ("t2.2xlarge", 8.0, 32.0),
-        ("t3.nano", 2.0, 0.5),
-        ("t3.micro", 2.0, 1.0),
-        ("t3.small", 2.0, 2.0),
-        ("t3.medium", 2.0, 4.0),
-        ("t3.large", 2.0, 8.0),
-        ("t3.xlarge", 4.0, 16.0),
-        ("t3.2xlarge", 8.0, 32.0),
-        ("m5.large", 2.0, 8.0),
-        ("m5.xlarge", 4.0, 16.0),
-        ("m5.2xlarge", 8.0, 32.0),
-        ("m5.4xlarge", 16.0, 64.0),
-        ("c5.large", 2.0, 4.0),
-        ("c5.xlarge", 4.0, 8.0),
-        ("c5.2xlarge", 8.0, 16.0),
-        ("c5.4xlarge", 16.0, 32.0),
-    ],
-)];
+/// The types of clouds: lines of cloud, name, CPUs and memory in GB. Origin and date are told there.
+const CLOUDS: &str = include_str!("instance_types.tsv");
 
 /// The limits that a type stands for.
 ///
@@ -63,9 +34,13 @@ pub fn limits(name: &str) -> Result<Config> {
 
 fn named(name: &str) -> Option<(f32, f32)> {
     let (cloud, name) = name.split_once(':').map_or((None, name), |(cloud, name)| (Some(cloud), name));
-    let types = CLOUDS.iter().filter(|(known, _)| cloud.is_none_or(|cloud| cloud == *known));
-    let found = types.flat_map(|(_, types)| types.iter()).find(|(known, ..)| *known == name);
-    found.map(|(_, cpu, memory)| (*cpu, *memory))
+    CLOUDS.lines().find_map(|line| {
+        let mut fields = line.split('\t');
+        let matches = cloud.is_none_or(|cloud| Some(cloud) == line.split('\t').next());
+        fields.next();
+        (matches && fields.next() == Some(name)).then_some(())?;
+        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+    })
 }
 
 fn custom(name: &str) -> Result<(f32, f32)> {
@@ -105,6 +80,23 @@ mod tests {
         assert_eq!(text("m2"), "limits.memory=2048MB");
         assert_eq!(text("c0-m1"), "limits.memory=1024MB");
         assert_eq!(text("c1.5"), "limits.cpu=2 limits.cpu.allowance=75%");
+    }
+
+    #[test]
+    fn the_table_is_whole() {
+        let mut seen = std::collections::BTreeSet::new();
+        for line in CLOUDS.lines().filter(|line| !line.starts_with('#')) {
+            let fields: Vec<&str> = line.split('\t').collect();
+            assert_eq!(fields.len(), 4, "{line}");
+            let name = format!("{}:{}", fields[0], fields[1]);
+            assert!(text(&name).contains("limits.cpu=") && text(&name).contains("limits.memory="), "{name}");
+            assert!(seen.insert(name), "{line}");
+        }
+        for cloud in ["aws:m5.large", "gce:n1-standard-1", "azure:Standard_D2_v3"] {
+            assert!(seen.contains(cloud), "{cloud}");
+        }
+        assert_eq!(text("f1-micro"), "limits.cpu=1 limits.cpu.allowance=20% limits.memory=614MB");
+        assert_eq!(text("azure:Standard_A1"), "limits.cpu=1 limits.memory=1792MB");
     }
 
     #[test]
