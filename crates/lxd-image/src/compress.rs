@@ -4,12 +4,14 @@ use std::io::{self, Write};
 
 use lxd_types::compression::{Algorithm, Compression};
 
+use crate::gzip::GzipWriter;
+
 /// A writer that compresses; [`Encoder::finish`] writes the end.
 pub enum Encoder<W: Write> {
     /// As it is.
     None(W),
     /// gzip
-    Gzip(flate2::write::GzEncoder<W>),
+    Gzip(GzipWriter<W>),
     /// bzip2
     Bzip2(bzip2::write::BzEncoder<W>),
     /// xz and the old lzma
@@ -34,7 +36,7 @@ impl<W: Write> Encoder<W> {
                 let level = level.map_or_else(flate2::Compression::default, |level| {
                     flate2::Compression::new(level.into())
                 });
-                Self::Gzip(flate2::write::GzEncoder::new(out, level))
+                Self::Gzip(GzipWriter::new(out, level))
             }
             Algorithm::Bzip2 => {
                 let level = level

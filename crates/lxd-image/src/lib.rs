@@ -10,6 +10,7 @@ mod compress;
 mod error;
 mod export;
 mod format;
+mod gzip;
 mod inspect;
 mod metadata;
 pub mod multipart;
