@@ -140,11 +140,77 @@ fn what_is_no_backup_is_refused_and_leaves_nothing() {
         send(&pack(&index("x", "    config:\n      raw.lxc: lxc.ephemeral = 1\n"))).contains("not allowed")
     );
     let shifted = "    config:\n      volatile.last_state.idmap: '[{\"Isuid\":true}]'\n";
-    assert!(send(&pack(&index("x", shifted))).contains("id map"));
+    assert!(send(&pack(&index("x", shifted))).contains("Invalid volatile.last_state.idmap"));
     let snapshot = "  snapshots:\n  - name: ../../x\n";
     assert!(send(&pack(&index("x", snapshot))).contains("snapshot name"));
     let absent = "  snapshots:\n  - name: absent\n";
     assert!(send(&pack(&index("x", absent))).contains("lacks files"));
     assert_eq!(before.difference(&World::of(&daemon)), Vec::<String>::new());
     assert_eq!(std::fs::read_dir(daemon.lxd_dir().join("backups")).unwrap().count(), 2);
+}
+
+/// Hosts whose mounts cannot shift ids have files with the owners of the map.
+#[test]
+fn owners_that_a_host_shifted_are_those_of_the_inside_again() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
+    let daemon = Daemon::start().with_pool_and_image();
+    daemon.create("c1", &json!({}));
+    daemon.ok("POST", "/1.0/instances/c1/snapshots", &json!({"name": "s1"}));
+    let pool = daemon.lxd_dir().join("storage-pools/default");
+    let place = daemon.scratch().join("shifted");
+    let capability = [&[1, 0, 0, 3, 0, 0x20][..], &[0; 14], &100_000_u32.to_le_bytes()].concat();
+    for (part, base) in [("snapshots/s1", 200_000), ("container", 100_000)] {
+        let root = place.join("backup").join(part).join("rootfs");
+        std::fs::create_dir_all(&root).unwrap();
+        for (name, uid, gid) in [("file", base + 1000, base + 5), ("host", 7, base), ("tool", base, base)] {
+            std::fs::write(root.join(name), name).unwrap();
+            chown(root.join(name), Some(uid), Some(gid)).unwrap();
+        }
+        std::fs::set_permissions(root.join("file"), std::fs::Permissions::from_mode(0o6755)).unwrap();
+        symlink("file", root.join("link")).unwrap();
+        lchown(root.join("link"), Some(base + 1), Some(base + 2)).unwrap();
+        chown(&root, Some(base), Some(base)).unwrap();
+    }
+    let tool = place.join("backup/container/rootfs/tool");
+    rustix::fs::setxattr(&tool, "security.capability", &capability, rustix::fs::XattrFlags::empty()).unwrap();
+    let map = |base: u32| {
+        let one =
+            |user: bool| json!({"Isuid": user, "Isgid": !user, "Hostid": base, "Nsid": 0, "Maprange": 65536});
+        json!({"volatile.last_state.idmap": json!([one(true), one(false)]).to_string(), "user.a": "1"})
+    };
+    let snapshot = json!({"name": "s1", "config": map(200_000)});
+    let container =
+        json!({"name": "c2", "architecture": "x86_64", "profiles": ["default"], "config": map(100_000)});
+    let index = json!({"name": "c2", "type": "container", "snapshots": ["s1"],
+        "config": {"container": container, "snapshots": [snapshot]}});
+    std::fs::write(place.join("backup/index.yaml"), index.to_string()).unwrap();
+    let archive = daemon.scratch().join("shifted.tar");
+    let mut tar = Command::new("tar");
+    tar.args(["--xattrs", "--xattrs-include=*", "-cf"]).arg(&archive).arg("-C").arg(&place);
+    assert!(
+        tar.args(["backup/index.yaml", "backup/snapshots", "backup/container"]).status().unwrap().success()
+    );
+    daemon.lxc_ok(&["import", archive.to_str().unwrap()]);
+    for root in [pool.join("containers/c2/rootfs"), pool.join("containers-snapshots/c2/s1/rootfs")] {
+        let owner = |name: &str| {
+            let found = std::fs::symlink_metadata(root.join(name)).unwrap();
+            (found.uid(), found.gid())
+        };
+        assert_eq!(["", "file", "link", "tool"].map(owner), [(0, 0), (1000, 5), (1, 2), (0, 0)]);
+        // What belonged to the host belonged to nobody inside.
+        assert_eq!(owner("host"), (65534, 0));
+        assert_eq!(std::fs::metadata(root.join("file")).unwrap().mode() & 0o7777, 0o6755);
+    }
+    let mut value = [0; 32];
+    let tool = pool.join("containers/c2/rootfs/tool");
+    let length = rustix::fs::getxattr(&tool, "security.capability", &mut value[..]).unwrap();
+    assert_eq!(value[..length], [&[1, 0, 0, 2][..], &capability[4..20]].concat());
+    for url in ["/1.0/instances/c2", "/1.0/instances/c2/snapshots/s1"] {
+        let config = daemon.get(url).metadata()["config"].clone();
+        assert_eq!(
+            (&config["volatile.last_state.idmap"], &config["user.a"]),
+            (&json!("[]"), &json!("1")),
+            "{url}"
+        );
+    }
 }

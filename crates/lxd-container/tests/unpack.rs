@@ -10,8 +10,8 @@ use std::path::Path;
 
 use lxd_host::Helper;
 use lxd_sys::Dir;
-use lxd_types::Result;
 use lxd_types::helper::{Format, Unpack, UnpackLimits, Unpacked};
+use lxd_types::{IdMap, Result};
 
 struct Bench {
     helper: Helper,
@@ -24,6 +24,7 @@ fn job() -> Unpack {
         strip: String::new(),
         only: Vec::new(),
         stop_early: false,
+        owners: IdMap::default(),
         devices: true,
         limits: UnpackLimits { bytes: 10 << 20, entries: 1000, memory: 1 << 30, seconds: 60 },
     }

@@ -11,6 +11,7 @@ mod forkstart;
 mod hook;
 mod link;
 mod mount;
+mod owners;
 mod proxy;
 mod syscall;
 mod unpack;

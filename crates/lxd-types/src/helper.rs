@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::IdMap;
+
 /// A container as liblxc finds it.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct ContainerRef {
@@ -177,6 +179,9 @@ pub struct Unpack {
     /// Stop as soon as every name of `only` was unpacked; the rest of the archive is read but not looked at. For `metadata.yaml`,
     /// which comes first.
     pub stop_early: bool,
+    /// The owners of the files below `rootfs` are those that this map gives on the host where they were packed: they become those
+    /// of the inside. An empty map leaves them as they are.
+    pub owners: IdMap,
     /// Whether device nodes are made: those of [`HARMLESS_DEVICES`], where the process may. All others are left out: an id map on
     /// the mount would make the owner of an unprivileged container the owner of a disk of the host.
     pub devices: bool,

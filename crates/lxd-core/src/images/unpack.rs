@@ -10,7 +10,7 @@ use lxd_sys::Dir;
 use lxd_task::OpHandle;
 use lxd_types::helper::{Format, Unpack, UnpackLimits, Unpacked};
 use lxd_types::names::Fingerprint;
-use lxd_types::{Error, Result};
+use lxd_types::{Error, IdMap, Result};
 
 use crate::SharedCore;
 
@@ -69,6 +69,7 @@ async fn extract(
         strip: String::new(),
         only,
         stop_early: false,
+        owners: IdMap::default(),
         devices: true,
         limits: UnpackLimits::default(),
     };

@@ -19,7 +19,7 @@ use lxd_task::OpHandle;
 use lxd_task::operation::Operation;
 use lxd_types::helper::{Format, Unpack, UnpackLimits, Unpacked};
 use lxd_types::names::SnapshotName;
-use lxd_types::{Config, ConfigExt, DeviceExt, Error, Kind, Result};
+use lxd_types::{Config, ConfigExt, DeviceExt, Error, IdMap, Kind, Result};
 use tokio::io::AsyncWriteExt;
 
 use super::create::{self, CreatePlan};
@@ -30,12 +30,17 @@ use crate::SharedCore;
 /// The file with the facts about a backup.
 const INDEX: &str = "backup/index.yaml";
 
+/// The key that holds the map by which owners are shifted on disk.
+const OWNERS: &str = "volatile.last_state.idmap";
+
 /// A received backup.
 #[derive(Debug)]
 pub struct Backup {
     /// Has no name on disk: it goes with the daemon, however that ends.
     file: File,
     snapshots: Vec<(SnapshotName, InstanceSnapshot)>,
+    /// The map by which the host that packed it shifted the owners of the instance's files.
+    owners: IdMap,
 }
 
 /// Receives a backup.
@@ -87,10 +92,10 @@ pub async fn import(
     if !matches!(instance.kind.as_str(), "" | "container") {
         return Err(Error::not_implemented("Virtual machines are not supported yet by this server"));
     }
-    check_ids(&instance.config)?;
+    let owners = owners(&instance.config)?;
     let mut snapshots = Vec::new();
     for snapshot in content.snapshots {
-        check_ids(&snapshot.config)?;
+        self::owners(&snapshot.config)?;
         snapshots.push((snapshot.name.parse()?, snapshot));
     }
     let post = request(instance, &index.name, name, pool);
@@ -98,7 +103,7 @@ pub async fn import(
     if copy::exists(core, &key).await? {
         return Err(Error::conflict("Cannot restore volume, already exists on target"));
     }
-    create::restore(core, permit, post, Source::Backup(Arc::new(Backup { file, snapshots }))).await
+    create::restore(core, permit, post, Source::Backup(Arc::new(Backup { file, snapshots, owners }))).await
 }
 
 /// The facts about a backup.
@@ -110,13 +115,12 @@ fn read_index(mut file: File) -> Result<(File, Index)> {
     Ok((file, lxd_image::parse_yaml(&text)?))
 }
 
-/// Files of an instance that ran on a host which shifts their owners on disk cannot be used as they are.
-fn check_ids(config: &Config) -> Result<()> {
-    match config.value("volatile.last_state.idmap") {
-        "" | "[]" => Ok(()),
-        _ => Err(Error::not_implemented(
-            "The files of this backup have the owners of another host's id map, which is not supported yet",
-        )),
+/// The map by which the owners of the files of an instance, or of its snapshot, are shifted on disk.
+fn owners(config: &Config) -> Result<IdMap> {
+    match config.value(OWNERS) {
+        "" => Ok(IdMap::default()),
+        text => serde_json::from_str(text)
+            .map_err(|error| Error::bad_request(format!("Invalid {} in the backup: {error}", OWNERS))),
     }
 }
 
@@ -174,13 +178,15 @@ pub fn record_snapshots(
     for (name, snapshot) in &backup.snapshots {
         let mut devices = snapshot.devices.clone();
         copy::with_root(&mut devices, &plan.row.devices);
+        let mut config = snapshot.config.clone();
+        config.insert(OWNERS.to_owned(), "[]".to_owned());
         let expiry = (!snapshot.expires_at.is_never()).then(|| snapshot.expires_at.0.to_utc());
         let new = rows::Snapshot {
             instance_id: instance,
             name: name.to_string(),
             created: snapshot.created_at.0.to_utc(),
             expiry,
-            config: snapshot.config.clone(),
+            config,
             devices,
             ..rows::Snapshot::default()
         };
@@ -204,17 +210,24 @@ pub async fn fill(
     let pool = crate::storage_pools::open(core, &plan.pool).await?;
     let volume = VolumeRef::container(&key.project, &key.name);
     let mut made = false;
-    for (name, _) in &backup.snapshots {
-        let from = format!("backup/snapshots/{name}");
-        replace(core, op, backup, &pool, &volume, from, made).await?;
+    for (name, snapshot) in &backup.snapshots {
+        let part = Part { from: format!("backup/snapshots/{name}"), owners: owners(&snapshot.config)? };
+        replace(core, op, backup, &pool, &volume, part, made).await?;
         pool.create_snapshot(&volume.snapshot(name)).await?;
         made = true;
     }
-    replace(core, op, backup, &pool, &volume, "backup/container".to_owned(), made).await?;
+    let part = Part { from: "backup/container".to_owned(), owners: backup.owners.clone() };
+    replace(core, op, backup, &pool, &volume, part, made).await?;
     if plan.size.is_some() {
         pool.resize(&volume, plan.size).await?;
     }
     super::files::link_snapshots(core, key).await
+}
+
+/// A part of the archive: its name, and by which map the owners of its files are shifted.
+struct Part {
+    from: String,
+    owners: IdMap,
 }
 
 /// Makes a part of the archive the content of the volume, which may be there already.
@@ -224,7 +237,7 @@ async fn replace(
     backup: &Backup,
     pool: &Arc<dyn Pool>,
     volume: &VolumeRef,
-    from: String,
+    part: Part,
     made: bool,
 ) -> Result<()> {
     // A descriptor of its own: each reader begins at the beginning.
@@ -238,20 +251,21 @@ async fn replace(
             .await
             .map_err(|panic| Error::internal(panic.to_string()))?
             .map_err(|error| Error::with_source(Kind::Internal, "Failed to clear the volume", error))?;
-        let done = unpack(core, op, archive, &mounted.dir, from).await;
+        let done = unpack(core, op, archive, &mounted.dir, part).await;
         return done.and(pool.unmount(volume).await);
     }
     let (core, op) = (core.clone(), op.clone());
-    let fill = fill_with(move |dir: Arc<Dir>| async move { unpack(&core, &op, archive, &dir, from).await });
+    let fill = fill_with(move |dir: Arc<Dir>| async move { unpack(&core, &op, archive, &dir, part).await });
     pool.create(volume, None, Some(fill)).await
 }
 
-async fn unpack(core: &SharedCore, op: &OpHandle, archive: File, target: &Dir, strip: String) -> Result<()> {
+async fn unpack(core: &SharedCore, op: &OpHandle, archive: File, target: &Dir, part: Part) -> Result<()> {
     let job = Unpack {
         format: Format::Detect,
-        strip,
+        strip: part.from,
         only: Vec::new(),
         stop_early: false,
+        owners: part.owners,
         devices: true,
         limits: UnpackLimits::default(),
     };
@@ -270,6 +284,7 @@ async fn unpack(core: &SharedCore, op: &OpHandle, archive: File, target: &Dir, s
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lxd_instance::keys::volatile;
 
     #[test]
     fn another_name_is_another_instance() {
@@ -299,9 +314,11 @@ mod tests {
     }
 
     #[test]
-    fn shifted_files_are_refused() {
-        let config = |value: &str| -> Config { [("volatile.last_state.idmap", value)].map(owned).into() };
-        assert!(check_ids(&config("[]")).is_ok() && check_ids(&Config::new()).is_ok());
-        assert!(check_ids(&config("[{\"Isuid\":true}]")).is_err());
+    fn maps_of_owners_are_read() {
+        let config = |value: &str| -> Config { [(OWNERS, value)].map(owned).into() };
+        assert!(owners(&config("[]")).unwrap().is_empty() && owners(&Config::new()).unwrap().is_empty());
+        let map = IdMap::range(100_000, 65_536).unwrap();
+        assert_eq!(owners(&config(&volatile::idmap_text(&map))).unwrap(), map);
+        assert!(owners(&config("[{}]")).is_err() && owners(&config("x")).is_err());
     }
 }

@@ -12,10 +12,12 @@ use std::rc::Rc;
 use lxd_sys::Dir;
 use lxd_sys::dir::{Mode, OFlags};
 use lxd_types::helper::{Failure, HARMLESS_DEVICES, Unpack, UnpackLimits, Unpacked};
+use lxd_types::{IdKind, IdMap};
 use rustix::fs::{AtFlags, FileType, Gid, Timespec, Timestamps, Uid, XattrFlags};
 use tar::{Archive, Entry, EntryType};
 
 use crate::link::{Outcome, failure, system};
+use crate::owners;
 
 /// Names at the top of an image or backup that the daemon reads or enters: never a link.
 const NEVER_LINKS: &[&str] = &[
@@ -118,7 +120,10 @@ impl<'j> Writer<'j> {
     }
 
     fn write<R: Read>(&mut self, entry: &mut Entry<'_, R>, kind: EntryType, path: &Path) -> Outcome<()> {
-        let meta = Meta::of(entry)?;
+        let mut meta = Meta::of(entry)?;
+        if path.starts_with("rootfs") {
+            meta.unshift(&self.job.owners);
+        }
         let failed = |error: io::Error| system("Failed to unpack", &error);
         if path.as_os_str().is_empty() {
             return self.top(kind, &meta).map_err(failed);
@@ -374,6 +379,17 @@ impl Meta {
         let stamp = Timespec { tv_sec: seconds, tv_nsec: nanos };
         let times = Timestamps { last_access: stamp, last_modification: stamp };
         Ok(Self { uid: long_uid.unwrap_or(uid), gid: long_gid.unwrap_or(gid), mode, times, xattrs })
+    }
+}
+
+impl Meta {
+    /// Gives the file the owner that it has inside.
+    fn unshift(&mut self, map: &IdMap) {
+        self.uid = owners::inside(map, IdKind::Uid, self.uid);
+        self.gid = owners::inside(map, IdKind::Gid, self.gid);
+        for (name, value) in &mut self.xattrs {
+            *value = owners::attribute(map, name.as_bytes(), value);
+        }
     }
 }
 
