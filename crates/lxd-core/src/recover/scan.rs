@@ -215,7 +215,10 @@ fn named(kind: VolumeKind, name: &str) -> Result<VolumeRef> {
         None if kind == VolumeKind::Custom => return Err(Error::bad_request("The project lacks")),
         None => (ProjectName::default_project(), name),
     };
-    let volume = VolumeRef::new(kind, project, plain.parse()?);
+    let volume = match kind {
+        VolumeKind::Custom => VolumeRef::new(kind, project, plain.parse()?),
+        _ => VolumeRef::container(&project, &plain.parse()?),
+    };
     match volume.storage_name() == name {
         true => Ok(volume),
         false => Err(Error::bad_request("The project is not the one that is meant")),
