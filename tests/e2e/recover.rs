@@ -232,3 +232,89 @@ fn a_copied_data_directory_is_the_same_server() {
     daemon.launch();
     assert_eq!(state(&daemon, URLS[3]), before[3]);
 }
+
+/// What a server leaves that shifts owners on disk: everything of the map's ids.
+fn shift_by_hand(root: &Path, base: u32) {
+    use std::os::unix::fs::{MetadataExt, lchown};
+    let found = std::fs::symlink_metadata(root).unwrap();
+    lchown(root, Some(base + found.uid()), Some(base + found.gid())).unwrap();
+    if found.is_dir() {
+        std::fs::read_dir(root).unwrap().for_each(|entry| shift_by_hand(&entry.unwrap().path(), base));
+    }
+}
+
+#[test]
+fn owners_that_a_server_shifted_are_shifted_back_whatever_interrupts_it() {
+    use std::os::unix::fs::MetadataExt;
+    let (mut daemon, dir, disk) = filled();
+    let bt = daemon.lxd_dir().join("storage-pools/bt");
+    let trees = [
+        dir.join("containers/c1"),
+        dir.join("containers-snapshots/c1/s1"),
+        bt.join("containers/b1"),
+        bt.join("containers-snapshots/b1/s1"),
+    ];
+    let before: Vec<Value> = URLS.iter().map(|url| state(&daemon, url)).collect();
+    daemon.stop();
+    let subvolume = |read_only: &str| {
+        let mut btrfs = std::process::Command::new("btrfs");
+        btrfs.args(["property", "set", "-ts"]).arg(&trees[3]).args(["ro", read_only]);
+        assert!(btrfs.status().unwrap().success());
+    };
+    subvolume("false");
+    let one = |user: bool| json!({"Isuid": user, "Isgid": !user, "Hostid": 100_000, "Nsid": 0, "Maprange": 1_000_000});
+    let map = json!([one(true), one(false)]).to_string();
+    for tree in &trees {
+        shift_by_hand(&tree.join("rootfs"), 100_000);
+    }
+    for (tree, parts) in [(&trees[0], 3), (&trees[2], 2)] {
+        let file = tree.join("backup.yaml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let key = "volatile.last_state.idmap: '[]'";
+        // The instance and its first snapshot; the other snapshot of `c1` was never shifted.
+        let times = text.matches(key).count() * 2 / parts;
+        assert!(times > 0);
+        std::fs::write(&file, text.replacen(key, &format!("volatile.last_state.idmap: '{map}'"), times))
+            .unwrap();
+    }
+    subvolume("true");
+    daemon.launch();
+    without_database(&mut daemon);
+    daemon.ok(
+        "POST",
+        "/1.0/projects",
+        &json!({"name": "p1", "config": {"features.images": "false", "features.profiles": "false"}}),
+    );
+    let pools = [("default", "dir", &*dir), ("bt", "btrfs", &*disk)];
+    let mut killed = 0;
+    for at in 1.. {
+        daemon.ok("PUT", &format!("/internal/faults?fault=kill&at={at}"), &Value::Null);
+        let (done, _, _) = recover(&daemon, &answers(&pools, "yes\n"));
+        if done {
+            break;
+        }
+        killed += 1;
+        assert!(killed < 30, "{}", daemon.log());
+        daemon.kill();
+        daemon.launch();
+        if daemon.get("/1.0/instances/c1").status == 200 {
+            break;
+        }
+    }
+    assert!(killed > 3);
+    let owner = |path: &Path| std::fs::symlink_metadata(path).unwrap().uid();
+    for tree in &trees {
+        assert_eq!((owner(&tree.join("rootfs")), owner(&tree.join("rootfs/bin"))), (0, 0), "{tree:?}");
+        assert!(!tree.join("shift.plan").exists(), "{tree:?}");
+    }
+    assert!(std::fs::write(trees[3].join("x"), "").is_err(), "a snapshot stays one that nobody writes to");
+    let root = json!({"devices": {"root": {"type": "disk", "path": "/", "pool": "default"}}});
+    daemon.ok("PATCH", "/1.0/profiles/default", &root);
+    for (url, before) in URLS.iter().zip(&before) {
+        assert_eq!(&state(&daemon, url), before, "{url}");
+    }
+    daemon.state("c1", "start", "");
+    for name in ["c1", "b1"] {
+        daemon.remove(name);
+    }
+}

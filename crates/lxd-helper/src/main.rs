@@ -13,6 +13,7 @@ mod link;
 mod mount;
 mod owners;
 mod proxy;
+mod shift;
 mod syscall;
 mod unpack;
 
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Some("mount") => with_daemon(|| link::serve(mount::run)),
         Some("delta") => with_daemon(|| link::serve(delta::run)),
         Some("unpack") => with_daemon(|| link::serve(unpack::run)),
+        Some("shift") => with_daemon(|| link::serve(shift::run)),
         Some("file") => with_daemon(|| link::serve(file::run)),
         Some("proxy") => link::serve(proxy::run),
         Some("syscall") => with_daemon(|| link::serve(syscall::run)),

@@ -53,7 +53,7 @@ pub fn run(link: &Link) -> Outcome<()> {
 const NAMESPACES: i32 = libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
 
 /// Leaves the host behind; answers with the target, which is the root now.
-fn confine(target: &OwnedFd) -> io::Result<Dir> {
+pub fn confine(target: &OwnedFd) -> io::Result<Dir> {
     lxd_sys::mount::become_root(target, NAMESPACES)?;
     drop_rights(Programs::Refused)?;
     Dir::open("/")

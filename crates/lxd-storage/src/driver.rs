@@ -153,6 +153,12 @@ pub trait Snapshots: Send + Sync {
     /// `NotFound`.
     async fn mount_snapshot(&self, snapshot: &SnapshotRef) -> Result<Mounted>;
 
+    /// Lets `work` change a snapshot in place, which nobody else may: its content stays what it was.
+    ///
+    /// # Errors
+    /// `NotFound`, what `work` returns.
+    async fn change_snapshot(&self, snapshot: &SnapshotRef, work: Filler) -> Result<()>;
+
     /// Ends what [`Snapshots::mount_snapshot`] began.
     ///
     /// # Errors

@@ -189,6 +189,23 @@ pub struct Unpack {
     pub limits: UnpackLimits,
 }
 
+/// The plan of a `shift` that is under way, beside the root file system.
+pub const SHIFT_PLAN: &str = "shift.plan";
+
+/// Job of `shift`. Descriptor: the directory of a volume, with the root file system in `rootfs`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Shift {
+    /// The map by which the owners of the files are shifted.
+    pub owners: IdMap,
+}
+
+/// Answer of `shift`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Shifted {
+    /// Files and directories that were looked at.
+    pub files: u64,
+}
+
 /// What an archive may contain at most.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct UnpackLimits {

@@ -3,6 +3,7 @@
 
 mod record;
 mod scan;
+mod shift;
 
 use lxd_api::recover::{RecoverFound, UnknownVolume};
 use lxd_api::storage_pool::StoragePoolsPost;
@@ -42,6 +43,7 @@ async fn run(core: &SharedCore, pools: Vec<StoragePoolsPost>) -> Result<()> {
         }
         core.faults.point("unknown volumes found")?;
         scan.lay_out().await?;
+        shift::settle(core, &scan).await?;
         record::all(core, &scan).await
     };
     if let Err(error) = recorded.await {

@@ -11,6 +11,7 @@ use lxd_types::arch::Architecture;
 use lxd_types::{Config, ConfigExt, DeviceExt, Devices, Error, InstanceKind, Result};
 
 use super::scan::{Described, Looked, Scan, Unknown};
+use super::shift;
 use crate::SharedCore;
 use crate::instances::{HostIds, InstanceKey, check_recovered, device_facts, idmap};
 use crate::projects::{Change, allowed};
@@ -130,6 +131,7 @@ fn plan_one(
     facts.pools.extend(scan.pools.iter().map(|pool| pool.name().to_owned()));
     check_recovered(registry, &own, &instance.profiles, &own_devices, &devices, &facts)?;
     idmap::assign(tx, &mut own, &config, ids)?;
+    own.insert(shift::OWNERS.to_owned(), "[]".to_owned());
     let architecture: Architecture = instance
         .architecture
         .parse()
@@ -247,13 +249,15 @@ fn record_snapshot(
     instance: i64,
     volume: i64,
 ) -> Result<()> {
+    let mut config = snapshot.config.clone();
+    config.insert(shift::OWNERS.to_owned(), "[]".to_owned());
     let new = snapshots::Snapshot {
         instance_id: instance,
         name: snapshot.name.clone(),
         created: time(snapshot.created_at).unwrap_or_else(Utc::now),
         stateful: snapshot.stateful,
         expiry: time(snapshot.expires_at),
-        config: snapshot.config.clone(),
+        config,
         devices: snapshot.devices.clone(),
         ..snapshots::Snapshot::default()
     };

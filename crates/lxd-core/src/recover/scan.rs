@@ -14,6 +14,7 @@ use lxd_types::error::Context;
 use lxd_types::names::{ProjectName, SnapshotName};
 use lxd_types::{Config, ConfigExt, Error, Result};
 
+use super::shift;
 use crate::SharedCore;
 use crate::instances::InstanceKey;
 use crate::inventory::recorded;
@@ -121,6 +122,11 @@ impl Looked {
     /// Its name.
     pub fn name(&self) -> &str {
         self.spec.name.as_str()
+    }
+
+    /// The pool itself.
+    pub fn pool(&self) -> &Arc<dyn Pool> {
+        &self.pool
     }
 
     async fn open(core: &SharedCore, post: StoragePoolsPost) -> Result<Self> {
@@ -284,12 +290,12 @@ fn agree(
             return refuse("has volume snapshots in its backup.yaml that are not its snapshots".to_owned());
         }
     }
-    // Until their owners can be shifted back.
-    let shifted = !matches!(instance.config.value("volatile.last_state.idmap"), "" | "[]");
-    if shifted {
-        return refuse("has files with the owners of an id map, which is not supported yet".to_owned());
+    let snapshots = file.snapshots.iter().map(|snapshot| &snapshot.config);
+    let mut maps = std::iter::once(&instance.config).chain(snapshots).map(shift::map);
+    match maps.find_map(Result::err) {
+        Some(error) => refuse(format!("has owners that cannot be understood: {}", error.chain())),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 #[cfg(test)]

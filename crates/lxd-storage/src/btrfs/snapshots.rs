@@ -11,9 +11,14 @@ use lxd_types::names::SnapshotName;
 
 use super::{BtrfsPool, tree, volumes};
 use crate::blocking::{blocking, io_error};
-use crate::driver::{Mounted, Snapshots};
+use crate::driver::{Filler, Mounted, Snapshots};
 use crate::folder::{self, RESTORING, open_snapshot, sibling};
 use crate::volume::{SnapshotRef, VolumeRef};
+
+fn set_read_only(dir: &Dir, read_only: bool) -> Result<()> {
+    lxd_sys::btrfs::set_read_only(dir, read_only)
+        .map_err(|error| io_error(error, "Failed to change whether a snapshot can be written to"))
+}
 
 #[async_trait]
 impl Snapshots for BtrfsPool {
@@ -52,6 +57,19 @@ impl Snapshots for BtrfsPool {
             Ok(Mounted { dir: Arc::new(dir), path: spec.mount_path().join(snapshot.path()) })
         })
         .await
+    }
+
+    async fn change_snapshot(&self, snapshot: &SnapshotRef, work: Filler) -> Result<()> {
+        let (spec, wanted) = (self.spec.clone(), snapshot.clone());
+        let dir = blocking(move || {
+            let dir = open_snapshot(&Self::root(&spec)?, &wanted)?;
+            set_read_only(&dir, false)?;
+            Ok(Arc::new(dir))
+        });
+        let dir = dir.await?;
+        let done = work(dir.clone()).await;
+        blocking(move || set_read_only(&dir, true)).await?;
+        done
     }
 
     async fn unmount_snapshot(&self, _snapshot: &SnapshotRef) -> Result<()> {

@@ -12,7 +12,7 @@ use lxd_types::{Error, Result};
 
 use super::{DirPool, volumes};
 use crate::blocking::{blocking, io_error};
-use crate::driver::{Mounted, Snapshots};
+use crate::driver::{Filler, Mounted, Snapshots};
 use crate::folder::{self, RESTORING, open_snapshot, sibling};
 use crate::tree;
 use crate::volume::{SnapshotRef, VolumeRef};
@@ -55,6 +55,12 @@ impl Snapshots for DirPool {
             Ok(Mounted { dir: Arc::new(dir), path: spec.mount_path().join(snapshot.path()) })
         })
         .await
+    }
+
+    async fn change_snapshot(&self, snapshot: &SnapshotRef, work: Filler) -> Result<()> {
+        let (spec, wanted) = (self.spec.clone(), snapshot.clone());
+        let dir = blocking(move || open_snapshot(&Self::root(&spec)?, &wanted)).await?;
+        work(Arc::new(dir)).await
     }
 
     async fn unmount_snapshot(&self, _snapshot: &SnapshotRef) -> Result<()> {
