@@ -198,6 +198,7 @@ fn what_does_not_agree_or_is_forbidden_is_not_taken_over() {
             break;
         }
     }
+    daemon.ok("PUT", "/internal/faults?fault=none", &Value::Null);
     assert_eq!(daemon.get("/1.0/instances/c1?project=p1").metadata()["config"]["security.nesting"], "true");
     daemon.ok("DELETE", "/1.0/instances/c1?project=p1", &Value::Null);
 }
@@ -301,6 +302,7 @@ fn owners_that_a_server_shifted_are_shifted_back_whatever_interrupts_it() {
             break;
         }
     }
+    daemon.ok("PUT", "/internal/faults?fault=none", &Value::Null);
     assert!(killed > 3);
     let owner = |path: &Path| std::fs::symlink_metadata(path).unwrap().uid();
     for tree in &trees {
