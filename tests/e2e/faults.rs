@@ -171,6 +171,12 @@ const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "volume backup",
+        before: volume,
+        request: ("POST", "/1.0/storage-pools/default/volumes/custom/v1/backups", r#"{"name": "b2"}"#),
+        after: remove_volume,
+    },
+    Case {
         name: "backup of a running instance",
         before: create_and_start,
         request: ("POST", "/1.0/instances/c1/backups", r#"{"name": "b1", "compression_algorithm": "none"}"#),
@@ -299,6 +305,7 @@ fn volume(daemon: &Daemon) {
     daemon.ok("POST", "/1.0/storage-pools/default/volumes/custom", &json!({"name": "v1"}));
     std::fs::write(daemon.lxd_dir().join("storage-pools/default/custom/default_v1/f"), "kept").unwrap();
     daemon.ok("POST", &format!("{VOLUME}/snapshots"), &json!({"name": "s1"}));
+    daemon.ok("POST", &format!("{VOLUME}/backups"), &json!({"name": "b1"}));
 }
 
 /// The volume is at one place with its content and its snapshot, and can be restored there.
@@ -319,6 +326,9 @@ fn remove_volume(daemon: &Daemon) {
     let [(pool, project, name)] = &found[..] else { panic!("{found:?}") };
     let url = format!("/1.0/storage-pools/{pool}/volumes/custom/{name}?project={project}");
     let file = daemon.lxd_dir().join(format!("storage-pools/{pool}/custom/{project}_{name}/f"));
+    let backup =
+        format!("/1.0/storage-pools/{pool}/volumes/custom/{name}/backups/b1/export?project={project}");
+    assert!(daemon.get(&backup).bytes.len() > 100);
     std::fs::remove_file(&file).unwrap();
     daemon.ok("PUT", &url, &json!({"restore": "s1"}));
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "kept");

@@ -137,6 +137,7 @@ fn daemon() -> Daemon {
     let post = json!({"type": "client", "name": "x", "certificate": certificate});
     daemon.ok("POST", "/1.0/certificates", &post);
     daemon.ok("POST", "/1.0/storage-pools/default/volumes/custom/v1/snapshots", &json!({"name": "s1"}));
+    daemon.ok("POST", "/1.0/storage-pools/default/volumes/custom/v1/backups", &json!({"name": "b1"}));
     let nic = json!({"type": "nic", "network": "rbr0", "name": "eth0"});
     daemon.create("c1", &json!({"devices": {"eth0": nic}}));
     daemon.ok("POST", "/1.0/instances/c1/snapshots", &json!({"name": "s1"}));

@@ -1,6 +1,7 @@
 //! The command line client of LXD: one file per command in [`commands`].
 
 pub mod alias;
+mod backup;
 mod certificate;
 pub mod cli;
 pub mod commands;

@@ -11,9 +11,11 @@ use lxd_types::names::{
 use serde::{Deserialize, Serialize};
 
 use crate::Core;
+use crate::backups::{self, Owner};
 use crate::instances::relocate::Place;
 use crate::instances::snapshots::{self, SnapshotKey};
 use crate::instances::{self, InstanceKey};
+use crate::storage_volumes::VolumeKey;
 
 /// One undo step, as it stands in the journal. Variants are never renamed: a newer release must be able to
 /// undo what an older one left behind.
@@ -85,6 +87,28 @@ pub enum Undo {
         project: ProjectName,
         /// The instance.
         instance: InstanceName,
+        /// The name before.
+        old: BackupName,
+        /// The name after.
+        new: BackupName,
+    },
+    /// Removes a backup of a custom volume whose making did not end.
+    ForgetVolumeBackup {
+        /// Its pool.
+        pool: PoolName,
+        /// The volume.
+        volume: VolumeRef,
+        /// The backup.
+        name: BackupName,
+        /// When it was made: another one of that name is left alone.
+        created: DateTime<Utc>,
+    },
+    /// Makes the file of a backup of a custom volume agree with its row, after a renaming or a removal.
+    SettleVolumeBackup {
+        /// Its pool.
+        pool: PoolName,
+        /// The volume.
+        volume: VolumeRef,
         /// The name before.
         old: BackupName,
         /// The name after.
@@ -267,12 +291,20 @@ impl Undoer<Undo> for Core {
                 instances::undo::rename(&core, old, InstanceKey { project, name: new }).await
             }
             Undo::ForgetBackup { project, instance, name, created } => {
-                let key = InstanceKey { project, name: instance };
-                instances::backups::undo_create(&core, &key, &name, created).await
+                let owner = Owner::Instance(InstanceKey { project, name: instance });
+                backups::undo_create(&core, &owner, &name, created).await
             }
             Undo::SettleBackup { project, instance, old, new } => {
-                let key = InstanceKey { project, name: instance };
-                instances::backups::settle(&core, &key, &old, &new).await
+                let owner = Owner::Instance(InstanceKey { project, name: instance });
+                backups::settle(&core, &owner, &old, &new).await
+            }
+            Undo::ForgetVolumeBackup { pool, volume, name, created } => {
+                let owner = Owner::Volume(VolumeKey::of(&pool, &volume));
+                backups::undo_create(&core, &owner, &name, created).await
+            }
+            Undo::SettleVolumeBackup { pool, volume, old, new } => {
+                let owner = Owner::Volume(VolumeKey::of(&pool, &volume));
+                backups::settle(&core, &owner, &old, &new).await
             }
             Undo::Thaw { project, name } => instances::thaw(&core, &InstanceKey { project, name }).await,
             Undo::MoveInstance { project, name, pool, to_project, to_name, to_pool } => {

@@ -11,7 +11,6 @@ pub mod config;
 mod devices;
 pub mod image_aliases;
 pub mod images;
-pub mod instance_backups;
 pub mod instance_briefs;
 pub mod instances;
 pub mod journal;
@@ -29,6 +28,7 @@ pub mod used_by;
 pub mod warnings;
 
 mod backup;
+pub mod backups;
 mod db;
 mod error;
 mod group;

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -48,6 +49,17 @@ impl<W: Write> Packer<W> {
         let mut header = own_header(EntryType::Regular, mode);
         header.set_size(content.len() as u64);
         self.tar.append_data(&mut header, path, content)
+    }
+
+    /// Adds the content of an open file, under any path, owned by root and for root only.
+    ///
+    /// # Errors
+    /// Those of the file system and of the writer.
+    pub fn copy(&mut self, path: &str, file: &File) -> io::Result<()> {
+        let size = file.metadata()?.len();
+        let mut header = own_header(EntryType::Regular, 0o600);
+        header.set_size(size);
+        self.tar.append_data(&mut header, path, Exactly { file, left: size })
     }
 
     /// Adds a directory with all that is below it, under another path. Sockets are left out, as no archive can hold them.

@@ -21,14 +21,17 @@ pub const LIMIT: u64 = 1 << 20;
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct BackupYaml {
-    /// The instance, of either kind.
+    /// The instance, of either kind; none in a backup of a volume.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<Instance>,
     /// Its snapshots, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub snapshots: Vec<InstanceSnapshot>,
     /// The pool of its volume.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pool: Option<StoragePool>,
     /// Its profiles, in the order in which they apply.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub profiles: Vec<Profile>,
     /// Its volume.
     pub volume: Option<StorageVolume>,
@@ -67,7 +70,7 @@ impl BackupYaml {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Index {
-    /// The instance's name.
+    /// The name of the instance or volume.
     pub name: String,
     /// The driver of its pool.
     pub backend: String,
@@ -80,7 +83,7 @@ pub struct Index {
     pub optimized: bool,
     /// That form has a header.
     pub optimized_header: bool,
-    /// `container` or `virtual-machine`
+    /// `container`, `virtual-machine`, or `custom` for a volume.
     #[serde(rename = "type")]
     pub kind: String,
     /// The content of `backup.yaml`.

@@ -3,6 +3,7 @@
 //! All functions take descriptors; names are single components below a descriptor.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -38,6 +39,7 @@ const SNAP_CREATE_V2: u64 = request(WRITE, 23, 4096);
 const SUBVOL_CREATE_V2: u64 = request(WRITE, 24, 4096);
 const SUBVOL_GETFLAGS: u64 = request(READ, 25, 8);
 const SUBVOL_SETFLAGS: u64 = request(WRITE, 26, 8);
+const SEND: u64 = request(WRITE, 38, 72);
 const QUOTA_CTL: u64 = request(WRITE | READ, 40, 16);
 const QGROUP_CREATE: u64 = request(WRITE, 42, 16);
 const SET_QGROUP_LIMIT: u64 = request(READ, 43, 48);
@@ -163,6 +165,29 @@ pub fn id(subvolume: &Dir) -> io::Result<u64> {
     let mut args = Buffer::new();
     args.call(subvolume, SUBVOL_INFO)?;
     Ok(args.get(0))
+}
+
+/// The id that a subvolume has on every file system to which it is sent.
+///
+/// # Errors
+/// As the call.
+pub fn uuid(subvolume: &Dir) -> io::Result<[u8; 16]> {
+    let mut args = Buffer::new();
+    args.call(subvolume, SUBVOL_INFO)?;
+    Ok(args.0[296..312].try_into().expect("sixteen bytes"))
+}
+
+/// Writes a read-only subvolume as a stream, as what differs from the subvolume with the id `parent` where that is given.
+///
+/// # Errors
+/// It is not read-only, and as the call.
+pub fn send(subvolume: &Dir, parent: Option<u64>, to: &File) -> io::Result<()> {
+    let mut args = Buffer::new();
+    let fd = i64::from(to.as_raw_fd());
+    args.put(0, fd.cast_unsigned());
+    // No further subvolumes to share with: neither their number nor their addresses.
+    args.put(24, parent.unwrap_or(0));
+    args.call(subvolume, SEND)
 }
 
 /// The subvolumes right below one, as paths below it.

@@ -1,19 +1,12 @@
 //! `lxc export`
 
-use std::path::Path;
-
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use lxd_api::Timestamp;
-use lxd_client::{Call, encode};
-use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
+use serde_json::json;
 
+use crate::backup;
 use crate::cli::{Matches, Spec, switch, value};
-use crate::cx::{Cx, Target};
-use crate::{follow, upload};
-
-/// How long the server keeps a backup that nobody fetches.
-const LIFE: i64 = 24 * 60 * 60;
+use crate::cx::Cx;
 
 /// The command.
 pub static SPEC: Spec = Spec {
@@ -39,46 +32,12 @@ async fn run(cx: &Cx, matches: &Matches) -> Result<()> {
     let path = format!("/1.0/instances/{}/backups", target.segment());
     let body = json!({
         "name": "",
-        "expires_at": Timestamp::from_unix(Timestamp::now().unix() + LIFE),
+        "expires_at": Timestamp::from_unix(Timestamp::now().unix() + backup::LIFE),
         "instance_only": matches.is("instance-only"),
         "container_only": matches.is("instance-only"),
         "optimized_storage": matches.is("optimized-storage"),
         "compression_algorithm": matches.value("compression"),
     });
-    let started = target.client.start("POST", &path, Some(&body)).await;
-    let mut operation = started.context("Create instance backup")?;
-    follow::wait(cx, &mut operation, "Backing up instance").await?;
-    let url = operation.state.resources.get("backups").and_then(|urls| urls.first());
-    let name = url.and_then(|url| url.split('?').next()?.rsplit('/').next());
-    let name = name.context("The server told no name of the backup")?;
-    let backup = format!("{path}/{}", encode(name));
     let file = if matches.args.len() > 1 { matches.arg(1) } else { "backup.tar.gz" };
-    let fetched = fetch(&target, &backup, file).await;
-    // The server needs it no longer, whatever became of the file.
-    let mut operation = target.client.start::<Value>("DELETE", &backup, None).await?;
-    follow::wait(cx, &mut operation, "").await?;
-    fetched?;
-    if !cx.quiet {
-        println!("Backup exported successfully!");
-    }
-    Ok(())
-}
-
-async fn fetch(target: &Target, backup: &str, name: &str) -> Result<()> {
-    let path = Path::new(name);
-    let file = tokio::fs::File::create(path).await;
-    let mut file = file.map_err(|error| anyhow::anyhow!("open {name}: {}", upload::reason(&error)))?;
-    let received = async {
-        let mut reply = target.client.stream(Call::new("GET", &format!("{backup}/export"))).await?;
-        while let Some(piece) = reply.chunk().await? {
-            file.write_all(&piece).await.with_context(|| name.to_owned())?;
-        }
-        file.flush().await.with_context(|| name.to_owned())
-    };
-    let received = received.await;
-    if received.is_err() {
-        // Half a backup must not look like one.
-        let _ = tokio::fs::remove_file(path).await;
-    }
-    received
+    backup::export(cx, &target, &path, &body, ["Create instance backup", "Backing up instance"], file).await
 }

@@ -2,68 +2,30 @@
 //! foreign input: its index goes through the same rules as a request, its files are unpacked by the confined helper.
 
 use std::fs::File;
-use std::io::{Seek, SeekFrom};
-use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
 use lxd_api::instance::{Instance, InstanceSnapshot, InstancesPost};
 use lxd_auth::Permit;
-use lxd_db::{Tx, snapshots as rows, storage_volumes};
-use lxd_image::read_member;
-use lxd_instance::backup_yaml::{self, Index};
-use lxd_storage::{Pool, VolumeRef, fill_with};
-use lxd_sys::Dir;
+use lxd_db::{Tx, nodes, snapshots as rows, storage_pools, storage_volumes};
+use lxd_storage::VolumeRef;
 use lxd_task::OpHandle;
 use lxd_task::operation::Operation;
-use lxd_types::helper::{Format, Unpack, UnpackLimits, Unpacked};
-use lxd_types::names::SnapshotName;
-use lxd_types::{Config, ConfigExt, DeviceExt, Error, IdMap, Kind, Result};
-use tokio::io::AsyncWriteExt;
+use lxd_types::{Config, ConfigExt, DeviceExt, Error, IdMap, Result};
 
 use super::create::{self, CreatePlan};
 use super::source::Source;
 use super::{InstanceKey, copy};
 use crate::SharedCore;
-
-/// The file with the facts about a backup.
-const INDEX: &str = "backup/index.yaml";
+use crate::backups::{self, Owners, Received};
 
 /// The key that holds the map by which owners are shifted on disk.
 const OWNERS: &str = "volatile.last_state.idmap";
 
-/// A received backup.
+/// A received backup of an instance.
 #[derive(Debug)]
 pub struct Backup {
-    /// Has no name on disk: it goes with the daemon, however that ends.
-    file: File,
-    snapshots: Vec<(SnapshotName, InstanceSnapshot)>,
-    /// The map by which the host that packed it shifted the owners of the instance's files.
-    owners: IdMap,
-}
-
-/// Receives a backup.
-///
-/// # Errors
-/// The client went away, or the disk is full.
-pub async fn receive(
-    core: &SharedCore,
-    mut body: impl Stream<Item = std::io::Result<Bytes>> + Unpin,
-) -> Result<File> {
-    let failed = |error| Error::with_source(Kind::Internal, "Failed to receive the backup", error);
-    let folder = core.paths.backups();
-    let file = tokio::task::spawn_blocking(move || {
-        use lxd_sys::dir::OFlags;
-        Dir::open(folder)?.open_raw(".", OFlags::TMPFILE | OFlags::RDWR, 0o600).map(File::from)
-    });
-    let file = file.await.map_err(|panic| Error::internal(panic.to_string()))?.map_err(failed)?;
-    let mut file = tokio::fs::File::from_std(file);
-    while let Some(block) = body.next().await {
-        file.write_all(&block.map_err(failed)?).await.map_err(failed)?;
-    }
-    file.flush().await.map_err(failed)?;
-    Ok(file.into_std().await)
+    received: Received,
+    snapshots: Vec<InstanceSnapshot>,
 }
 
 /// Starts to make the instance of a received backup, under another name or on another pool where these are given; the
@@ -78,41 +40,32 @@ pub async fn import(
     name: &str,
     pool: &str,
 ) -> Result<Arc<Operation>> {
-    let (file, index) = tokio::task::spawn_blocking(move || read_index(file))
-        .await
-        .map_err(|panic| Error::internal(panic.to_string()))?
-        // The reference's answer, status included.
-        .map_err(|error| error.with_kind(Kind::Internal))?;
-    if index.optimized {
-        return Err(Error::not_implemented("Backups in the form of a storage driver are not supported yet"));
-    }
-    let content = index.config.unwrap_or_default();
+    let (file, index) = backups::read_index(file).await?;
+    let content = index.config.clone().unwrap_or_default();
     let instance =
         content.container.ok_or_else(|| Error::bad_request("The backup does not say what it holds"))?;
     if !matches!(instance.kind.as_str(), "" | "container") {
         return Err(Error::not_implemented("Virtual machines are not supported yet by this server"));
     }
-    let owners = owners(&instance.config)?;
-    let mut snapshots = Vec::new();
-    for snapshot in content.snapshots {
-        self::owners(&snapshot.config)?;
-        snapshots.push((snapshot.name.parse()?, snapshot));
+    let mut shifted = Owners { whole: owners(&instance.config)?, ..Owners::default() };
+    let mut names = Vec::new();
+    for snapshot in &content.snapshots {
+        shifted.snapshots.push(owners(&snapshot.config)?);
+        names.push(snapshot.name.parse()?);
     }
+    let received = Received::new(file, names, &index).shifted(shifted)?;
     let post = request(instance, &index.name, name, pool);
     let key = InstanceKey::new(permit.project(), &post.name.parse()?);
     if copy::exists(core, &key).await? {
         return Err(Error::conflict("Cannot restore volume, already exists on target"));
     }
-    create::restore(core, permit, post, Source::Backup(Arc::new(Backup { file, snapshots, owners }))).await
-}
-
-/// The facts about a backup.
-fn read_index(mut file: File) -> Result<(File, Index)> {
-    let rewound = file.seek(SeekFrom::Start(0));
-    rewound.map_err(|error| Error::with_source(Kind::Internal, "Failed to read the backup", error))?;
-    let text = read_member(&mut file, INDEX, backup_yaml::LIMIT)?;
-    let text = text.ok_or_else(|| Error::bad_request(format!("Backup is missing {INDEX:?}")))?;
-    Ok((file, lxd_image::parse_yaml(&text)?))
+    create::restore(
+        core,
+        permit,
+        post,
+        Source::Backup(Arc::new(Backup { received, snapshots: content.snapshots })),
+    )
+    .await
 }
 
 /// The map by which the owners of the files of an instance, or of its snapshot, are shifted on disk.
@@ -175,7 +128,7 @@ pub fn record_snapshots(
     instance: i64,
     volume: i64,
 ) -> Result<()> {
-    for (name, snapshot) in &backup.snapshots {
+    for snapshot in &backup.snapshots {
         let mut devices = snapshot.devices.clone();
         copy::with_root(&mut devices, &plan.row.devices);
         let mut config = snapshot.config.clone();
@@ -183,7 +136,7 @@ pub fn record_snapshots(
         let expiry = (!snapshot.expires_at.is_never()).then(|| snapshot.expires_at.0.to_utc());
         let new = rows::Snapshot {
             instance_id: instance,
-            name: name.to_string(),
+            name: snapshot.name.clone(),
             created: snapshot.created_at.0.to_utc(),
             expiry,
             config,
@@ -209,76 +162,11 @@ pub async fn fill(
 ) -> Result<()> {
     let pool = crate::storage_pools::open(core, &plan.pool).await?;
     let volume = VolumeRef::container(&key.project, &key.name);
-    let mut made = false;
-    for (name, snapshot) in &backup.snapshots {
-        let part = Part { from: format!("backup/snapshots/{name}"), owners: owners(&snapshot.config)? };
-        replace(core, op, backup, &pool, &volume, part, made).await?;
-        pool.create_snapshot(&volume.snapshot(name)).await?;
-        made = true;
-    }
-    let part = Part { from: "backup/container".to_owned(), owners: backup.owners.clone() };
-    replace(core, op, backup, &pool, &volume, part, made).await?;
-    if plan.size.is_some() {
-        pool.resize(&volume, plan.size).await?;
-    }
+    let name = plan.pool.clone();
+    let row = core.db.read(move |tx| storage_pools::get(tx, &name, nodes::LONE)).await?;
+    backup.received.check_driver(&row.driver)?;
+    backups::fill(core, op, &backup.received, &pool, &volume, plan.size).await?;
     super::files::link_snapshots(core, key).await
-}
-
-/// A part of the archive: its name, and by which map the owners of its files are shifted.
-struct Part {
-    from: String,
-    owners: IdMap,
-}
-
-/// Makes a part of the archive the content of the volume, which may be there already.
-async fn replace(
-    core: &SharedCore,
-    op: &OpHandle,
-    backup: &Backup,
-    pool: &Arc<dyn Pool>,
-    volume: &VolumeRef,
-    part: Part,
-    made: bool,
-) -> Result<()> {
-    // A descriptor of its own: each reader begins at the beginning.
-    let archive = File::open(format!("/proc/self/fd/{}", backup.file.as_raw_fd()))
-        .map_err(|error| Error::with_source(Kind::Internal, "Failed to open the backup", error))?;
-    if made {
-        let mounted = pool.mount(volume).await?;
-        let dir = mounted.dir.clone();
-        let cleared = tokio::task::spawn_blocking(move || dir.clear());
-        cleared
-            .await
-            .map_err(|panic| Error::internal(panic.to_string()))?
-            .map_err(|error| Error::with_source(Kind::Internal, "Failed to clear the volume", error))?;
-        let done = unpack(core, op, archive, &mounted.dir, part).await;
-        return done.and(pool.unmount(volume).await);
-    }
-    let (core, op) = (core.clone(), op.clone());
-    let fill = fill_with(move |dir: Arc<Dir>| async move { unpack(&core, &op, archive, &dir, part).await });
-    pool.create(volume, None, Some(fill)).await
-}
-
-async fn unpack(core: &SharedCore, op: &OpHandle, archive: File, target: &Dir, part: Part) -> Result<()> {
-    let job = Unpack {
-        format: Format::Detect,
-        strip: part.from,
-        only: Vec::new(),
-        stop_early: false,
-        owners: part.owners,
-        devices: true,
-        limits: UnpackLimits::default(),
-    };
-    let fds = [archive.as_fd(), target.as_fd()];
-    let mut helper = core.helper()?.start("unpack", &job, &fds, None).await?;
-    // Leaving this function kills the helper: that is how a cancelled operation ends it.
-    tokio::select! {
-        () = op.cancelled() => op.check(),
-        done = helper.answer::<Unpacked>() => match done {
-            Ok(unpacked) if unpacked.entries == 0 => Err(Error::bad_request("The backup lacks files")),
-            other => other.map(drop).map_err(|error| error.context("Failed to unpack the backup")),
-        },
-    }
 }
 
 #[cfg(test)]

@@ -101,7 +101,7 @@ async fn open(core: &SharedCore, source: &Source) -> Result<Opened> {
         Some(name) => Origin::Snapshot(volume.snapshot(name)),
         None => Origin::Volume(volume),
     };
-    let pool = crate::storage_pools::open_row(core, &found.pool)?;
+    let pool = crate::storage_pools::open_row(core, &found.pool).await?;
     Ok(Opened { description, config, origin, pool, snapshots })
 }
 
@@ -142,7 +142,7 @@ async fn refresh(core: &SharedCore, from: &Opened, target: &VolumeKey, there: Fo
     if to.content != from.origin.volume().content {
         return Err(Error::bad_request(format!("Volume \"{}\" holds content of another type", target.name)));
     }
-    let pool = crate::storage_pools::open_row(core, &there.pool)?;
+    let pool = crate::storage_pools::open_row(core, &there.pool).await?;
     let id = there.row.id;
     let present = core.db.read(move |tx| storage_volumes::snapshots(tx, id)).await?;
     for old in present.iter().filter(|old| from.snapshots.iter().all(|wanted| wanted.name != old.name)) {

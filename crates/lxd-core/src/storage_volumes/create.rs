@@ -6,10 +6,12 @@ use lxd_api::storage_volume::StorageVolumesPost;
 use lxd_auth::Permit;
 use lxd_db::{Tx, nodes, projects, storage_pools, storage_volumes};
 use lxd_storage::{Content, Origin, Pool, Quota, VolumeKind, VolumeRef, config, driver_by_name, transfer};
+use lxd_task::OpHandle;
 use lxd_types::names::{PoolName, ProjectName, VolumeName};
 use lxd_types::{Config, Error, Kind, Result};
 
 use super::{VolumeKey, enter, find, taken};
+use crate::backups::Received;
 use crate::journal::Log;
 use crate::lifecycle::Lifecycle;
 use crate::projects::{Change, allowed};
@@ -101,13 +103,22 @@ pub(super) enum Make {
         /// The snapshots that come along, in the order of their making.
         snapshots: Vec<storage_volumes::Snapshot>,
     },
+    /// What a backup has.
+    Backup {
+        /// That.
+        backup: Received,
+        /// The snapshots that come along, in the order of their making.
+        rows: Vec<storage_volumes::Snapshot>,
+        /// The operation that does it.
+        op: OpHandle,
+    },
 }
 
 impl Make {
     fn snapshots(&self) -> Vec<storage_volumes::Snapshot> {
         match self {
             Self::Empty => Vec::new(),
-            Self::Copy { snapshots, .. } => snapshots.clone(),
+            Self::Copy { snapshots, .. } | Self::Backup { rows: snapshots, .. } => snapshots.clone(),
         }
     }
 }
@@ -124,7 +135,7 @@ pub(super) async fn run(
     let _gate = enter(core, [&key], "create").await.map_err(busy)?;
     let (wanted, place) = (request.clone(), key.clone());
     let plan = core.db.read(move |tx| plan(tx, &place, &wanted)).await?;
-    let pool = crate::storage_pools::open_row(core, &plan.pool)?;
+    let pool = crate::storage_pools::open_row(core, &plan.pool).await?;
     // Data without a row is not ours: it is neither used nor, by an undo, removed.
     if pool.exists(&plan.volume).await? {
         return Err(taken());
@@ -143,7 +154,7 @@ pub(super) async fn run(
             })
             .await?;
         core.faults.point("volume recorded")?;
-        put(&pool, &plan, make).await?;
+        put(core, &pool, &plan, make).await?;
         core.faults.point("volume made")
     })
     .await?;
@@ -153,10 +164,13 @@ pub(super) async fn run(
 }
 
 /// Makes the volume in its pool.
-async fn put(pool: &Arc<dyn Pool>, plan: &Plan, make: Make) -> Result<()> {
+async fn put(core: &SharedCore, pool: &Arc<dyn Pool>, plan: &Plan, make: Make) -> Result<()> {
     let (from, origin, snapshots) = match make {
         Make::Empty => return pool.create(&plan.volume, plan.size, None).await,
         Make::Copy { pool, origin, snapshots } => (pool, origin, snapshots),
+        Make::Backup { backup, op, .. } => {
+            return crate::backups::fill(core, &op, &backup, pool, &plan.volume, plan.size).await;
+        }
     };
     let names = snapshots.iter().map(|snapshot| Ok(snapshot.name.parse()?)).collect::<Result<Vec<_>>>()?;
     transfer::copy(&from, &origin, pool, &plan.volume, &names).await?;

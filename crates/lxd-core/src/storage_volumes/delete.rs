@@ -37,7 +37,7 @@ pub(super) async fn remove(core: &SharedCore, key: &VolumeKey) -> Result<()> {
     let wanted = key.clone();
     let found = core.db.read(move |tx| find(tx, &wanted)).await?;
     let volume = found.volume()?;
-    let pool = crate::storage_pools::open_row(core, &found.pool)?;
+    let pool = crate::storage_pools::open_row(core, &found.pool).await?;
     core.undoable(async |undo: &mut Log| {
         undo.push(Undo::RemoveVolume { pool: key.pool.clone(), volume: volume.clone() }).await?;
         let wanted = key.clone();
@@ -57,7 +57,8 @@ pub(super) async fn remove(core: &SharedCore, key: &VolumeKey) -> Result<()> {
             Err(error) if error.kind() == Kind::NotFound => {}
             other => other?,
         }
-        core.faults.point("volume removed")
+        core.faults.point("volume removed")?;
+        crate::backups::remove_all(core, &VolumeKey::of(&key.pool, &volume)).await
     })
     .await
 }
@@ -75,6 +76,6 @@ pub async fn remove_leftover(core: &Core, pool: &PoolName, volume: &VolumeRef) -
     }
     match crate::storage_pools::open(core, pool.as_str()).await?.delete(volume).await {
         Err(error) if error.kind() != Kind::NotFound => Err(error),
-        _ => Ok(()),
+        _ => crate::backups::remove_all(core, &VolumeKey::of(pool, volume)).await,
     }
 }

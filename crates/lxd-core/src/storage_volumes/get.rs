@@ -102,7 +102,7 @@ pub async fn get(core: &Core, permit: &Permit, key: &VolumeKey) -> Result<Storag
 pub async fn state(core: &Core, key: &VolumeKey) -> Result<StorageVolumeState> {
     let key = key.clone();
     let found = core.db.read(move |tx| find(tx, &key)).await?;
-    let pool = crate::storage_pools::open_row(core, &found.pool)?;
+    let pool = crate::storage_pools::open_row(core, &found.pool).await?;
     let used = pool.usage(&volume_ref(&found.row)?).await?;
     let size = lxd_storage::config::size(&found.row.config)?.unwrap_or(0);
     let total = i64::try_from(size).unwrap_or(i64::MAX);

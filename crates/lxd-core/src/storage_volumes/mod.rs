@@ -1,5 +1,6 @@
 //! Storage volumes: one file per action (`/1.0/storage-pools/{pool}/volumes`).
 
+pub(crate) mod backup;
 mod copy;
 mod create;
 mod delete;
@@ -20,6 +21,7 @@ use lxd_types::{Error, Result};
 use crate::Core;
 use crate::instances::InstanceKey;
 
+pub use backup::import;
 pub use copy::copy;
 pub use create::{CreateVolume, create, undo_create};
 pub use delete::{delete, remove_leftover};
@@ -59,13 +61,18 @@ impl VolumeKey {
     }
 
     /// What the database calls a volume of a driver.
-    fn of(pool: &PoolName, volume: &VolumeRef) -> Self {
+    pub(crate) fn of(pool: &PoolName, volume: &VolumeRef) -> Self {
         Self {
             pool: pool.clone(),
             kind: volume.kind,
             project: volume.project.clone(),
             name: volume.name.clone(),
         }
+    }
+
+    /// The volume for its driver, where the key's project owns it; what it holds is not known from this.
+    pub(crate) fn volume(&self) -> VolumeRef {
+        VolumeRef::new(self.kind, self.project.clone(), self.name.clone())
     }
 
     /// The URL without project.
@@ -105,6 +112,11 @@ fn find(tx: &Tx<'_>, key: &VolumeKey) -> Result<Found> {
     let project = owner(tx, key.kind, &key.project)?;
     let row = storage_volumes::get(tx, pool.id, project, key.kind.number(), key.name.as_str())?;
     Ok(Found { pool, row })
+}
+
+/// The row's id of a volume.
+pub(crate) fn id(tx: &Tx<'_>, key: &VolumeKey) -> Result<i64> {
+    Ok(find(tx, key)?.row.id)
 }
 
 /// The id of the project that has the volumes of this type for a project.

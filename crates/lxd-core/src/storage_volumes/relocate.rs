@@ -1,5 +1,5 @@
 //! A custom volume gets another place: name, project, pool, or several of these at once. It stays the same one, with its
-//! snapshots.
+//! snapshots and backups.
 
 use std::sync::Arc;
 
@@ -49,8 +49,8 @@ pub(super) async fn relocate(core: &SharedCore, old: &VolumeKey, new: &VolumeKey
         return Err(Error::bad_request("Volume is still in use by running instances"));
     }
     let volume = known.found.volume()?;
-    let source = crate::storage_pools::open_row(core, &known.found.pool)?;
-    let target = crate::storage_pools::open_row(core, &known.plan.pool)?;
+    let source = crate::storage_pools::open_row(core, &known.found.pool).await?;
+    let target = crate::storage_pools::open_row(core, &known.plan.pool).await?;
     // Data without a row is not ours: it is neither used nor, by an undo, removed.
     if target.exists(&known.plan.volume).await? {
         return Err(taken());
@@ -69,6 +69,8 @@ pub(super) async fn relocate(core: &SharedCore, old: &VolumeKey, new: &VolumeKey
         core.db.write(move |tx| record(tx, &from, &to, carried.as_deref())).await?;
         // The commit: from here on recovery finishes.
         core.faults.point("volume recorded at its new place")?;
+        let [from, to] = [VolumeKey::of(&old.pool, &volume), VolumeKey::of(&new.pool, &known.plan.volume)];
+        crate::backups::carry(core, &from, &to).await?;
         if old.pool != new.pool {
             ignore_missing(source.delete(&volume).await)?;
         }
@@ -173,6 +175,7 @@ pub async fn settle(
         // It was refused because the place is another's, or it is gone.
         _ => return Ok(()),
     };
+    crate::backups::carry(core, &VolumeKey::of(from.0, from.1), &VolumeKey::of(at.0, at.1)).await?;
     let driver = crate::storage_pools::open(core, from.0.as_str()).await?;
     if from.0 != at.0 {
         return ignore_missing(driver.delete(from.1).await);

@@ -57,7 +57,7 @@ async fn run(core: &SharedCore, permit: &Permit, key: &VolumeKey, put: StorageVo
         })
         .await?;
     if let Some(size) = size {
-        let pool = crate::storage_pools::open_row(core, &found.pool)?;
+        let pool = crate::storage_pools::open_row(core, &found.pool).await?;
         if pool.resize(&found.volume()?, size).await? == lxd_storage::Quota::NotEnforced {
             tracing::warn!(
                 volume = key.url(),

@@ -13,7 +13,7 @@ use lxd_sys::Dir;
 use lxd_sys::dir::{Mode, OFlags};
 use lxd_types::helper::{Failure, HARMLESS_DEVICES, Unpack, UnpackLimits, Unpacked};
 use lxd_types::{IdKind, IdMap};
-use rustix::fs::{AtFlags, FileType, Gid, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Gid, SeekFrom, Timespec, Timestamps, Uid, XattrFlags};
 use tar::{Archive, Entry, EntryType};
 
 use crate::link::{Outcome, failure, system};
@@ -126,6 +126,7 @@ impl<'j> Writer<'j> {
         }
         let failed = |error: io::Error| system("Failed to unpack", &error);
         if path.as_os_str().is_empty() {
+            self.done.entries += 1;
             return self.top(kind, &meta).map_err(failed);
         }
         match kind {
@@ -180,6 +181,7 @@ impl<'j> Writer<'j> {
     fn file<R: Read>(&mut self, entry: &mut Entry<'_, R>, path: &Path, meta: &Meta) -> Outcome<()> {
         let failed = |error: io::Error| system("Failed to unpack", &error);
         let fd = self.create(path, meta.mode & 0o777).map_err(failed)?;
+        let mut size = 0;
         loop {
             let got =
                 entry.read(&mut self.buffer).map_err(|error| system("Failed to read archive", &error))?;
@@ -190,8 +192,15 @@ impl<'j> Writer<'j> {
             if self.done.bytes > self.limits.bytes {
                 return Err(failure("The archive is too large"));
             }
+            size += got as u64;
+            if self.buffer[..got].iter().all(|byte| *byte == 0) {
+                // A hole: disks of machines are mostly empty.
+                rustix::fs::seek(&fd, SeekFrom::Start(size)).map_err(|error| failed(error.into()))?;
+                continue;
+            }
             write_all(&fd, &self.buffer[..got]).map_err(failed)?;
         }
+        rustix::fs::ftruncate(&fd, size).map_err(|error| failed(error.into()))?;
         self.owner_and_mode(&fd, meta, Some(meta.mode & 0o777)).map_err(failed)?;
         rustix::fs::futimens(&fd, &meta.times).map_err(|error| failed(error.into()))
     }

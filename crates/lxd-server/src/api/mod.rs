@@ -1,6 +1,7 @@
 //! One module per entity, named like the URL. Each has `routes()`, the rows of the route table, and its
 //! handlers.
 
+mod backups;
 pub mod certificates;
 pub mod cluster;
 pub mod events;

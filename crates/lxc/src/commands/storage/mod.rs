@@ -2,6 +2,7 @@
 
 mod volume;
 mod volume_attach;
+mod volume_backup;
 mod volume_copy;
 mod volume_list;
 mod volume_snapshot;

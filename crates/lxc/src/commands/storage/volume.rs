@@ -7,7 +7,7 @@ use lxd_api::storage_volume::{
 use lxd_client::encode;
 use serde_json::{Value, json};
 
-use super::{volume_attach, volume_copy, volume_list, volume_snapshot};
+use super::{volume_attach, volume_backup, volume_copy, volume_list, volume_snapshot};
 use crate::cli::{Matches, Spec, TARGET, value};
 use crate::commands::entity::{Entity, send};
 use crate::cx::{Cx, Target};
@@ -28,7 +28,9 @@ pub static SPEC: Spec = Spec {
         &volume_attach::DETACH,
         &volume_attach::DETACH_PROFILE,
         &EDIT,
+        &volume_backup::EXPORT,
         &GET,
+        &volume_backup::IMPORT,
         &INFO,
         &volume_list::LIST,
         &volume_copy::MOVE,

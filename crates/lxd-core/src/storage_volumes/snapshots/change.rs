@@ -63,7 +63,7 @@ async fn run_rename(
     let wanted = key.clone();
     let found = core.db.read(move |tx| find_snapshot(tx, &wanted)).await?;
     let snapshot = found.reference()?;
-    let pool = crate::storage_pools::open_row(core, &found.of.pool)?;
+    let pool = crate::storage_pools::open_row(core, &found.of.pool).await?;
     let pool_name = key.volume.pool.clone();
     core.undoable(async |undo: &mut Log| {
         let step =
@@ -154,7 +154,7 @@ pub(in crate::storage_volumes) async fn remove(core: &SharedCore, key: &Snapshot
     let wanted = key.clone();
     let found = core.db.read(move |tx| find_snapshot(tx, &wanted)).await?;
     let snapshot = found.reference()?;
-    let pool = crate::storage_pools::open_row(core, &found.of.pool)?;
+    let pool = crate::storage_pools::open_row(core, &found.of.pool).await?;
     core.undoable(async |undo: &mut Log| {
         // What was begun is finished: half a snapshot is of no use to anybody.
         undo.push(Undo::ForgetVolumeSnapshot { pool: key.volume.pool.clone(), snapshot: snapshot.clone() })

@@ -92,7 +92,7 @@ pub(super) async fn run(
     let _gate = enter(core, [key], "snapshot").await?;
     let wanted = key.clone();
     let found = core.db.read(move |tx| find(tx, &wanted)).await?;
-    let pool = crate::storage_pools::open_row(core, &found.pool)?;
+    let pool = crate::storage_pools::open_row(core, &found.pool).await?;
     let name = match name {
         Some(name) => name,
         None => next_name(core, &found).await?,

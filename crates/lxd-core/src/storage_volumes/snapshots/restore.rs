@@ -40,7 +40,7 @@ pub async fn restore(core: &SharedCore, permit: &Permit, volume: &VolumeKey, nam
         return Err(Error::bad_request(text));
     }
     let snapshot = found.reference()?;
-    let pool = crate::storage_pools::open_row(core, &found.of.pool)?;
+    let pool = crate::storage_pools::open_row(core, &found.of.pool).await?;
     core.undoable(async |undo: &mut Log| {
         let step = Undo::SettleVolume { pool: volume.pool.clone(), volume: snapshot.volume.clone() };
         undo.push(step).await?;

@@ -78,7 +78,7 @@ async fn import(mut cx: Ctx) -> Result<Reply> {
     let header = |name: &str| cx.header(name).unwrap_or_default().to_owned();
     let (name, pool) = (header("x-lxd-name"), header("x-lxd-pool"));
     let body = cx.stream();
-    let file = instances::import::receive(&cx.core, body).await?;
+    let file = lxd_core::backups::receive(&cx.core, body).await?;
     let operation = instances::import::import(&cx.core, &permit, file, &name, &pool).await?;
     Reply::operation(&operation)
 }

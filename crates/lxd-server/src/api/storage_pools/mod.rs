@@ -1,5 +1,6 @@
 //! `/1.0/storage-pools`.
 
+mod backups;
 mod snapshots;
 mod volumes;
 
@@ -25,6 +26,7 @@ pub fn routes() -> Vec<Route> {
     ];
     rows.extend(volumes::routes());
     rows.extend(snapshots::routes());
+    rows.extend(backups::routes());
     rows
 }
 

@@ -3,6 +3,7 @@
 use http::Method;
 use lxd_api::storage_volume::{StorageVolume, StorageVolumePost, StorageVolumePut, StorageVolumesPost};
 use lxd_auth::Level;
+use lxd_core::backups;
 use lxd_core::storage_volumes::{self, CreateVolume, Renamed, VolumeKey};
 use lxd_core::with_project;
 use lxd_types::{Error, Result};
@@ -61,6 +62,9 @@ async fn create_kind(cx: Ctx) -> Result<Reply> {
 
 async fn create(mut cx: Ctx, kind: Option<String>) -> Result<Reply> {
     cx.this_member()?;
+    if cx.header("content-type").is_some_and(|kind| kind.starts_with("application/octet-stream")) {
+        return import(cx).await;
+    }
     let post: StorageVolumesPost = cx.json().await?;
     let request = CreateVolume::parse(cx.param("pool"), kind.as_deref(), &post)?;
     let permit = cx.permit()?;
@@ -73,6 +77,16 @@ async fn create(mut cx: Ctx, kind: Option<String>) -> Result<Reply> {
         "migration" => Err(Error::not_implemented("Migration of storage volumes is not supported yet")),
         other => Err(Error::bad_request(format!("Unknown source type {other:?}"))),
     }
+}
+
+/// Makes a volume of the backup in the body.
+async fn import(mut cx: Ctx) -> Result<Reply> {
+    let permit = cx.permit()?;
+    let (pool, name) = (cx.param("pool").to_owned(), cx.header("x-lxd-name").unwrap_or_default().to_owned());
+    let body = cx.stream();
+    let file = backups::receive(&cx.core, body).await?;
+    let operation = storage_volumes::import(&cx.core, &permit, file, &pool, &name).await?;
+    Reply::operation(&operation)
 }
 
 async fn get(cx: Ctx) -> Result<Reply> {
