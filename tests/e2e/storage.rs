@@ -200,3 +200,25 @@ fn instances_and_volumes_on_btrfs() {
     daemon.ok("DELETE", "/1.0/storage-pools/b", &json!({}));
     assert_eq!(before.difference(&World::of(&daemon)), Vec::<String>::new());
 }
+
+#[test]
+fn mount_options_of_btrfs_change_live() {
+    let daemon = Daemon::start();
+    let config = json!({"size": "256MiB", "btrfs.mount_options": "noatime"});
+    daemon.ok("POST", "/1.0/storage-pools", &json!({"name": "b", "driver": "btrfs", "config": config}));
+    let place = daemon.lxd_dir().join("storage-pools/b");
+    let options = || {
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+        let line = mounts.lines().find(|line| line.contains(place.to_str().unwrap())).unwrap();
+        line.split(' ').nth(3).unwrap().to_owned()
+    };
+    assert!(options().contains("noatime"));
+    let set = |value: &str| json!({"config": {"btrfs.mount_options": value}});
+    daemon.ok("PATCH", "/1.0/storage-pools/b", &set("relatime,compress=zstd"));
+    assert!(options().contains("relatime") && options().contains("compress=zstd"), "{}", options());
+    let refused = daemon.fails("PATCH", "/1.0/storage-pools/b", &set("no_such_option"));
+    assert!(refused.contains("no_such_option"), "{refused}");
+    let kept = daemon.get("/1.0/storage-pools/b").metadata()["config"]["btrfs.mount_options"].clone();
+    assert_eq!(kept, "relatime,compress=zstd");
+    daemon.ok("DELETE", "/1.0/storage-pools/b", &json!({}));
+}

@@ -44,6 +44,11 @@ const TASKS: &[Task<Core>] = &[
     Task { name: "end of what is kept for the next request", every: KEPT, run: |core| Box::pin(sweep(core)) },
     Task { name: "newer images", every: HOUR, run: |core| Box::pin(crate::images::update_all(core)) },
     Task { name: "unused images", every: HOUR, run: |core| Box::pin(crate::images::expire_cached(core)) },
+    Task {
+        name: "space of the pools",
+        every: MINUTE,
+        run: |core| Box::pin(crate::storage_pools::look_at_space(core)),
+    },
     Task { name: "inventory of the pools", every: HOUR, run: |core| Box::pin(check_inventory(core)) },
     Task { name: "removal of resolved warnings", every: HOUR, run: |core| Box::pin(prune_warnings(core)) },
     Task {
@@ -151,7 +156,7 @@ async fn renew_backup_yaml(core: Arc<Core>) {
 }
 
 async fn expire_backups(core: Arc<Core>) {
-    if let Err(error) = crate::instances::backups::expire::run(&core).await {
+    if let Err(error) = crate::backups::expire(&core).await {
         tracing::error!(error = error.chain(), "Failed to look for expired backups");
     }
 }

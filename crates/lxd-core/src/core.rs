@@ -118,6 +118,8 @@ pub struct Core {
     pub guesses: Guard,
     /// Cancelled when the daemon is to end.
     pub end: CancellationToken,
+    /// The lanes of the pools: calls that may hang.
+    pub pool_lanes: crate::storage_pools::Lanes,
     /// Storage pools that cannot be used at present.
     pub unavailable_pools: crate::storage_pools::Unavailable,
     /// Files of images.
@@ -208,6 +210,7 @@ impl Core {
             trust_changes: watch::Sender::new(0),
             identities: crate::identity::Identities::default(),
             guesses: Guard::default(),
+            pool_lanes: crate::storage_pools::Lanes::default(),
             unavailable_pools: crate::storage_pools::Unavailable::default(),
             end: CancellationToken::new(),
             lanes: Mutex::default(),

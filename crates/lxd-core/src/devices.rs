@@ -5,16 +5,16 @@ use std::sync::{Arc, Weak};
 use async_trait::async_trait;
 use lxd_db::{projects, storage_pools, storage_volumes};
 use lxd_device::Registry;
-use lxd_device::disk::{CustomVolume, CustomVolumes, Disk};
+use lxd_device::disk::{CustomVolume, CustomVolumes, Disk, MountedVolume};
 use lxd_device::nic::{
     BridgedNic, Functions, IpvlanNic, Limiter, MacvlanNic, P2pNic, PhysicalNic, RoutedNic, SriovNic,
 };
 use lxd_device::nodes::{NodesDevice, NodesKind};
 use lxd_device::proxy::ProxyDevice;
+use lxd_storage::config::SECURITY_UNMAPPED;
 use lxd_storage::{Pool, VolumeKind, VolumeRef};
-use lxd_sys::Dir;
 use lxd_types::names::ProjectName;
-use lxd_types::{Error, Kind, Result};
+use lxd_types::{Config, Error, Kind, Result};
 
 use crate::{Core, SharedCore};
 
@@ -67,23 +67,24 @@ impl CustomVolumes for PoolVolumes {
         self.find(volume).await.map(drop)
     }
 
-    async fn mount(&self, volume: &CustomVolume) -> Result<Arc<Dir>> {
-        let (pool, volume) = self.find(volume).await?;
-        Ok(pool.mount(&volume).await?.dir)
+    async fn mount(&self, volume: &CustomVolume) -> Result<MountedVolume> {
+        let (pool, volume, config) = self.find(volume).await?;
+        let mapped = !SECURITY_UNMAPPED.is_on(&config);
+        Ok(MountedVolume { dir: pool.mount(&volume).await?.dir, mapped })
     }
 
     async fn unmount(&self, volume: &CustomVolume) -> Result<()> {
-        let (pool, volume) = self.find(volume).await?;
+        let (pool, volume, _) = self.find(volume).await?;
         pool.unmount(&volume).await
     }
 }
 
 impl PoolVolumes {
-    /// Pool and volume, both recorded.
-    async fn find(&self, wanted: &CustomVolume) -> Result<(Arc<dyn Pool>, VolumeRef)> {
+    /// Pool, volume and its keys, as recorded.
+    async fn find(&self, wanted: &CustomVolume) -> Result<(Arc<dyn Pool>, VolumeRef, Config)> {
         let core = self.core.upgrade().ok_or_else(|| Error::unavailable("The server is stopping"))?;
         let volume = wanted.clone();
-        let project = core
+        let (project, config) = core
             .db
             .read(move |tx| {
                 let pool = storage_pools::require(tx, volume.pool.as_str()).map_err(|error| {
@@ -97,11 +98,11 @@ impl PoolVolumes {
                         _ => error,
                     })
                     .map_err(|error| error.context("Failed loading custom volume"))
-                    .map(|row| row.project)
+                    .map(|row| (row.project, row.config))
             })
             .await?;
         let project: ProjectName = project.parse()?;
         let pool = crate::storage_pools::open(&core, wanted.pool.as_str()).await?;
-        Ok((pool, VolumeRef::custom(&project, &wanted.volume)))
+        Ok((pool, VolumeRef::custom(&project, &wanted.volume), config))
     }
 }

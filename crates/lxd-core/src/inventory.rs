@@ -137,7 +137,7 @@ pub(crate) fn recorded(tx: &Tx<'_>, pool_id: i64) -> Result<BTreeSet<(VolumeKind
 }
 
 async fn check_pool(core: &SharedCore, row: &storage_pools::Pool) -> Result<Found> {
-    let pool = crate::storage_pools::open_row(core, row)?;
+    let pool = crate::storage_pools::open_row(core, row).await?;
     let before = Known::read(core, row.id).await?;
     let mut there = BTreeSet::new();
     for kind in KINDS {

@@ -5,6 +5,7 @@
 //! `lxd-core/src/instances/state.rs`, which uses `lxd-db/src/instances.rs`.
 
 pub mod background;
+pub mod backups;
 pub mod certificates;
 mod core;
 pub mod debug;

@@ -75,6 +75,8 @@ types! {
     NoEffect = 1000, Low, "Configuration has no effect in this version";
     /// A storage pool is not usable.
     PoolUnavailable = 1001, High, "Storage pool unavailable";
+    /// A storage pool has hardly any space left.
+    PoolFull = 1030, Moderate, "Storage pool is nearly full";
     /// A network could not be started.
     NetworkUnavailable = 1002, High, "Network unavailable";
     /// An instance could not be looked at or started.

@@ -96,15 +96,6 @@ pub struct NicEntry {
 pub enum CgroupRule {
     /// The instance may use this device node.
     AllowDevice(DeviceNode),
-    /// Input and output on a disk is limited.
-    LimitDisk {
-        /// Number of the disk.
-        major: u32,
-        /// Number within the disk.
-        minor: u32,
-        /// The limits.
-        limits: DiskLimits,
-    },
 }
 
 /// A device node.

@@ -1,5 +1,6 @@
 //! What a pool driver offers: three traits that fit on a screen.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,8 +8,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lxd_host::runner::{Cmd, Runner};
 use lxd_sys::Dir;
+use lxd_task::lane::Lane;
 use lxd_types::names::{PoolName, SnapshotName};
 use lxd_types::{Config, Error, Result};
+use serde::Serialize;
 
 use crate::btrfs::BtrfsPool;
 use crate::dir::DirPool;
@@ -191,6 +194,76 @@ pub trait Snapshots: Send + Sync {
     async fn snapshot_usage(&self, snapshot: &SnapshotRef) -> Result<u64>;
 }
 
+/// A snapshot that goes into a backup.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OutgoingPart {
+    /// Where it stands in the archive, without the ending.
+    pub place: String,
+    /// Its name; empty for what stands for the volume itself.
+    pub name: String,
+    /// The snapshot.
+    pub snapshot: SnapshotRef,
+}
+
+/// A part of a volume that comes from a backup.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct IncomingPart {
+    /// Where it stands in the unpacked archive, without the ending.
+    pub place: String,
+    /// The snapshot that it becomes; the volume itself when there is none.
+    pub snapshot: Option<SnapshotName>,
+}
+
+/// Writes a stream into a file; blocks.
+pub type Sender = Box<dyn FnOnce(&File) -> std::io::Result<()> + Send>;
+
+/// One stream on its way out.
+pub struct Stream {
+    /// The name of its file in the archive.
+    pub name: String,
+    /// Writes it.
+    pub send: Sender,
+}
+
+/// What the header of a backup says of one stream (the form is that of servers in the field).
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Subvolume {
+    /// Path below the volume.
+    pub path: String,
+    /// The snapshot that it belongs to, or empty.
+    pub snapshot: String,
+    /// Whether it is read-only.
+    pub readonly: bool,
+    /// Its id on the file system that it comes from.
+    pub uuid: String,
+}
+
+/// All streams of a volume.
+#[derive(Default)]
+pub struct Outgoing {
+    /// The header.
+    pub subvolumes: Vec<Subvolume>,
+    /// In the order in which they are to be received.
+    pub streams: Vec<Stream>,
+}
+
+/// Volumes in a form that only the same driver reads, for backups.
+#[async_trait]
+pub trait Streams: Send + Sync {
+    /// The streams of snapshots of one volume, the oldest first.
+    ///
+    /// # Errors
+    /// `NotFound`, I/O errors.
+    async fn outgoing(&self, parts: &[OutgoingPart]) -> Result<Outgoing>;
+
+    /// Makes a volume with its snapshots of streams; `unpack` puts their files into a directory. Nothing is left when that
+    /// fails.
+    ///
+    /// # Errors
+    /// `Conflict` when it exists, what `unpack` returns, a damaged stream.
+    async fn incoming(&self, volume: &VolumeRef, parts: &[IncomingPart], unpack: Filler) -> Result<()>;
+}
+
 /// The pool itself.
 #[async_trait]
 pub trait Pool: Volumes + Snapshots {
@@ -200,6 +273,11 @@ pub trait Pool: Volumes + Snapshots {
     /// Whether images are kept as volumes, of which instances are copied at no cost.
     fn keeps_images(&self) -> bool {
         false
+    }
+
+    /// The driver's own form of volumes, where it has one.
+    fn streams(&self) -> Option<&dyn Streams> {
+        None
     }
 
     /// Makes the pool's place and lay-out; `spec.config` was made by [`PoolDriver::plan`].
@@ -239,6 +317,20 @@ pub trait Pool: Volumes + Snapshots {
     /// It has no size of its own; it would become smaller.
     async fn resize_pool(&self, _size: u64) -> Result<()> {
         Err(Error::bad_request("The size of this storage pool cannot be changed"))
+    }
+
+    /// Whether its place can be opened.
+    ///
+    /// # Errors
+    /// `Unavailable`: it is not there, or its file system does not answer in time.
+    async fn check(&self) -> Result<()>;
+
+    /// Applies changed mount options to the mount that is there.
+    ///
+    /// # Errors
+    /// The file system does not know them.
+    async fn remount(&self) -> Result<()> {
+        Ok(())
     }
 
     /// Space used and there.
@@ -346,10 +438,10 @@ pub fn driver_by_name(name: &str) -> Result<PoolDriver> {
     }
 }
 
-/// The pool of a driver; touches nothing yet.
-pub fn open_pool(driver: PoolDriver, spec: PoolSpec, runner: Arc<dyn Runner>) -> Arc<dyn Pool> {
+/// The pool of a driver; touches nothing yet. Whoever opens a pool again gives the same lane.
+pub fn open_pool(driver: PoolDriver, spec: PoolSpec, runner: Arc<dyn Runner>, lane: Lane) -> Arc<dyn Pool> {
     match driver {
-        PoolDriver::Dir => Arc::new(DirPool::new(spec)),
-        PoolDriver::Btrfs => Arc::new(BtrfsPool::new(spec, runner)),
+        PoolDriver::Dir => Arc::new(DirPool::new(spec, lane)),
+        PoolDriver::Btrfs => Arc::new(BtrfsPool::new(spec, runner, lane)),
     }
 }

@@ -12,7 +12,7 @@ use crate::driver::PoolSpec;
 use crate::volume::{SnapshotRef, VolumeKind, VolumeRef};
 
 /// The disk image of a volume with block content.
-pub(crate) const DISK: &str = "root.img";
+pub const DISK: &str = "root.img";
 
 /// Size of a block volume when none is given (manual 3.2.8: 10GB; the reference takes 10GiB).
 pub(crate) const DEFAULT_BLOCK_SIZE: u64 = 10 << 30;

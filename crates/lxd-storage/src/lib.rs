@@ -19,7 +19,8 @@ pub mod tree;
 mod volume;
 
 pub use driver::{
-    Driver, Filler, Mounted, Pool, PoolDriver, PoolResources, PoolSpec, Quota, Snapshots, Volumes, available,
-    driver_by_name, fill_with, open_pool,
+    Driver, Filler, IncomingPart, Mounted, Outgoing, OutgoingPart, Pool, PoolDriver, PoolResources, PoolSpec,
+    Quota, Snapshots, Stream, Streams, Subvolume, Volumes, available, driver_by_name, fill_with, open_pool,
 };
+pub use folder::DISK;
 pub use volume::{Content, Origin, SnapshotRef, VolumeKind, VolumeRef};

@@ -29,7 +29,7 @@ impl LxdDir {
         let lxd_dir = self.0.path().to_owned();
         let config = PoolDriver::Btrfs.plan(&lxd_dir, &name, given).unwrap();
         let spec = PoolSpec { name, lxd_dir, source: config["source"].clone().into(), config };
-        open_pool(PoolDriver::Btrfs, spec, Arc::new(RealRunner))
+        open_pool(PoolDriver::Btrfs, spec, Arc::new(RealRunner), lxd_task::lane::Lane::new("p"))
     }
 
     async fn made(&self) -> Arc<dyn Pool> {

@@ -27,7 +27,7 @@ impl LxdDir {
         let lxd_dir = self.0.path().to_owned();
         let config = PoolDriver::Dir.plan(&lxd_dir, &name, given.into_iter().collect()).unwrap();
         let spec = PoolSpec { name, lxd_dir, source: config["source"].clone().into(), config };
-        open_pool(PoolDriver::Dir, spec, Arc::new(RealRunner))
+        open_pool(PoolDriver::Dir, spec, Arc::new(RealRunner), lxd_task::lane::Lane::new("p"))
     }
 
     fn path(&self, path: &str) -> std::path::PathBuf {

@@ -10,8 +10,19 @@ use rustix::mount::{MoveMountFlags, OpenTreeFlags};
 
 use crate::{Dir, UserNamespace};
 
+/// When a mount writes times of access.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AccessTimes {
+    /// Now and then, as the kernel does by itself.
+    Relative,
+    /// At each access.
+    Strict,
+    /// Never.
+    Never,
+}
+
 /// What is changed on a mount; see `mount_setattr(2)`.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Attributes {
     /// Not writable through this mount.
     pub read_only: bool,
@@ -21,6 +32,10 @@ pub struct Attributes {
     pub no_dev: bool,
     /// Programs cannot be executed.
     pub no_exec: bool,
+    /// When times of access are written; as it was when missing.
+    pub access_times: Option<AccessTimes>,
+    /// No times of access of directories.
+    pub no_dir_access_times: bool,
     /// Make it private (no propagation) whatever it was.
     pub private: bool,
     /// Also every mount below.
@@ -50,6 +65,34 @@ pub fn clone_fd(at: impl AsFd, recursive: bool) -> io::Result<OwnedFd> {
     Ok(rustix::mount::open_tree(at, "", flags)?)
 }
 
+/// Mounts the file system of an open block device, not yet anywhere.
+///
+/// # Errors
+/// `InvalidInput` when the device holds no file system of this kind (or does not know an option), and as the system calls.
+pub fn filesystem(
+    device: impl AsFd,
+    kind: &str,
+    read_only: bool,
+    options: &[(String, Option<String>)],
+) -> io::Result<OwnedFd> {
+    use rustix::mount::{self, FsMountFlags, FsOpenFlags, MountAttrFlags};
+    let fs = mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    // What was opened is what is mounted, whatever its path means by now.
+    let source = format!("/proc/self/fd/{}", device.as_fd().as_raw_fd());
+    mount::fsconfig_set_string(&fs, "source", source)?;
+    if read_only {
+        mount::fsconfig_set_flag(&fs, "ro")?;
+    }
+    for (name, value) in options {
+        match value {
+            Some(value) => mount::fsconfig_set_string(&fs, name, value)?,
+            None => mount::fsconfig_set_flag(&fs, name)?,
+        }
+    }
+    mount::fsconfig_create(&fs)?;
+    Ok(mount::fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?)
+}
+
 /// Puts a detached mount over what `target` (an open file or directory, `O_PATH` is enough) names.
 ///
 /// # Errors
@@ -70,11 +113,16 @@ pub fn set_attributes(mount: impl AsFd, what: Attributes) -> io::Result<()> {
         (what.no_suid, libc::MOUNT_ATTR_NOSUID),
         (what.no_dev, libc::MOUNT_ATTR_NODEV),
         (what.no_exec, libc::MOUNT_ATTR_NOEXEC),
+        (what.access_times == Some(AccessTimes::Never), libc::MOUNT_ATTR_NOATIME),
+        (what.access_times == Some(AccessTimes::Strict), libc::MOUNT_ATTR_STRICTATIME),
+        (what.no_dir_access_times, libc::MOUNT_ATTR_NODIRATIME),
     ] {
         set |= if wanted { bit } else { 0 };
     }
     let propagation = if what.private { libc::MS_PRIVATE } else { 0 };
-    let attr = libc::mount_attr { attr_set: set, attr_clr: 0, propagation, userns_fd: 0 };
+    // These are one number, not flags: it must be cleared to be set.
+    let clear = what.access_times.map_or(0, |_| libc::MOUNT_ATTR__ATIME);
+    let attr = libc::mount_attr { attr_set: set, attr_clr: clear, propagation, userns_fd: 0 };
     setattr(mount, attr, what.recursive)
 }
 

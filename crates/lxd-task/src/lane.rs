@@ -50,6 +50,9 @@ impl Lane {
         deadline: Duration,
         call: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
+        if self.places.available_permits() == 0 && self.late_since().is_some() {
+            return Err(self.unanswered());
+        }
         let end = tokio::time::Instant::now() + deadline;
         let place = tokio::time::timeout_at(end, self.places.clone().acquire_owned())
             .await
@@ -93,6 +96,12 @@ mod tests {
         assert_eq!(late.unwrap_err().kind(), Kind::Unavailable);
         assert!(lane.calls() == 1 && lane.late_since().is_some());
         assert_eq!(lane.run(Duration::from_secs(5), || 7).await.unwrap(), 7);
+        let (_stop, wait) = std::sync::mpsc::channel::<()>();
+        let second = lane.run(Duration::from_millis(20), move || wait.recv()).await;
+        assert_eq!(second.unwrap_err().kind(), Kind::Unavailable);
+        let begun = Instant::now();
+        let full = lane.run(Duration::from_secs(60), || 8).await;
+        assert!(full.is_err() && begun.elapsed() < Duration::from_secs(30), "a full lane answers at once");
         release.send(()).unwrap();
     }
 }

@@ -62,6 +62,7 @@ async fn follow(core: &SharedCore, entry: &RuntimeEntry, old: &Model, new: &Mode
     core.guests.tell(old, new);
     super::guest::follow(core, &entry.running, old, new).await?;
     super::hotplug::changed(core, &entry.running, old, new).await?;
+    super::disk_limits::apply(core, &entry.running, Some(old), new).await?;
     if old.config.value(LINUX_KERNEL_MODULES.name()) != new.config.value(LINUX_KERNEL_MODULES.name()) {
         super::modules::load(core, &new.config).await?;
     }
@@ -78,8 +79,10 @@ async fn follow(core: &SharedCore, entry: &RuntimeEntry, old: &Model, new: &Mode
     cpus::balance(core, Some(&new.key)).await
 }
 
-/// Writes what liblxc leaves alone when it starts a container: where controllers of both versions are in use, those of version 2.
+/// Writes what liblxc leaves alone when it starts a container: limits of disks, and where controllers of both versions are in use,
+/// those of version 2.
 pub(super) async fn at_start(core: &SharedCore, model: &Model, running: &Running) -> Result<()> {
+    super::disk_limits::apply(core, running, None, model).await?;
     let containers = core.containers()?;
     let mut all = limits::limits(&model.config, &HostSize::of_this_host(containers))?;
     all.retain(|limit| limit.is_beside(containers));

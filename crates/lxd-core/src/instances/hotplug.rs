@@ -164,7 +164,7 @@ impl<'a> Plug<'a> {
 
     /// Lets a privileged container use another device node.
     fn allow(&self, rule: &CgroupRule) -> Result<()> {
-        let CgroupRule::AllowDevice(node) = rule else { return Ok(()) };
+        let CgroupRule::AllowDevice(node) = rule;
         let cgroups = self.core.containers()?.cgroups(self.running);
         if !cgroups.is_v1("devices") {
             return Err(Error::not_implemented(

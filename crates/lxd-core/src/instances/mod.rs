@@ -1,8 +1,8 @@
 //! Instances: one file per action (`/1.0/instances`).
 
 mod apply;
+pub(crate) mod backup;
 pub mod backup_yaml;
-pub mod backups;
 pub mod bulk;
 pub mod console;
 pub mod content;
@@ -11,6 +11,7 @@ mod cpus;
 mod create;
 mod delete;
 mod devices;
+mod disk_limits;
 mod ended;
 mod exec;
 mod facts;

@@ -77,10 +77,7 @@ pub fn container_spec(
 fn device_rules(devices: &AllStarted) -> Vec<CgroupItem> {
     let version = if HostFacts::collect().devices_v1 { CgroupVersion::V1 } else { CgroupVersion::V2 };
     let rules = devices.started.iter().flat_map(|(_, started)| &started.cgroup);
-    let values = rules.filter_map(|rule| match rule {
-        CgroupRule::AllowDevice(node) => Some(device_rule(node)),
-        CgroupRule::LimitDisk { .. } => None,
-    });
+    let values = rules.map(|CgroupRule::AllowDevice(node)| device_rule(node));
     values.map(|value| CgroupItem { version, file: "devices.allow".to_owned(), value }).collect()
 }
 

@@ -71,7 +71,7 @@ async fn run(core: &SharedCore, permit: &Permit, plan: Plan) -> Result<()> {
         let row = plan.clone();
         let id = core.db.write(move |tx| record(tx, &row)).await?;
         core.faults.point("storage pool recorded")?;
-        let pool = open_pool(plan.driver, plan.spec.clone(), core.runner.clone());
+        let pool = open_pool(plan.driver, plan.spec.clone(), core.runner.clone(), core.pool_lanes.of(&name));
         pool.create_pool().await?;
         core.faults.point("storage pool made")?;
         core.db.write(move |tx| storage_pools::set_state(tx, id, nodes::LONE, storage_pools::CREATED)).await

@@ -2,6 +2,7 @@
 
 mod create;
 mod delete;
+mod fullness;
 mod get;
 mod images;
 mod open;
@@ -10,9 +11,10 @@ mod update;
 
 pub use create::create;
 pub use delete::{delete, undo_create};
+pub use fullness::look_at_space;
 pub use get::{get, list, names, resources};
 pub use images::{create_from_image, forget_image};
-pub use open::{open, open_row};
+pub use open::{Lanes, open, open_row};
 pub use start::{Unavailable, mount_all};
 pub use update::update;
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use lxd_types::names::{PoolName, VolumeName};
 use lxd_types::{ConfigExt, Device, DeviceExt, Error, Flag, InstanceKind, Result};
 
+use super::filesystem::Options;
 use crate::context::Level;
 
 /// Where the content of a disk comes from.
@@ -80,6 +81,7 @@ pub(super) fn validate(device: &Device, level: Level) -> Result<()> {
         return refuse("Only the root disk may have a migration size quota");
     }
     check_combinations(device)?;
+    Options::parse(device.value("raw.mount.options"))?;
     if device.set("pool").is_none() && !source.is_empty() && !source.starts_with('/') && !is_special(source) {
         return refuse("Source path must be absolute for local sources");
     }

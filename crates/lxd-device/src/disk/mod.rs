@@ -1,10 +1,13 @@
 //! Type `disk` (manual 3.2.2): the root disk, directories and files of the host, custom volumes of a pool.
 //!
-//! The root disk itself is mounted by the instance's driver; here only its limits are read. Every other disk becomes a
+//! The root disk itself is mounted by the instance's driver, and limits are written by the core, which knows the pools. Every
+//! other disk becomes a
 //! mount below the instance's devices directory, with all attributes on it, and a [`MountEntry`](crate::MountEntry)
 //! that says where the driver shall show it inside.
 
+mod blocks;
 mod check;
+mod filesystem;
 mod keys;
 mod mount;
 
@@ -13,11 +16,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lxd_config::Table;
 use lxd_types::names::{InstanceName, PoolName, ProjectName, VolumeName};
-use lxd_types::{ConfigExt, Device, DeviceExt, Error, InstanceKind, Result};
+use lxd_types::{ConfigExt, Device, Error, InstanceKind, Result};
 
 use crate::context::{Context, DeviceType, Facts, Level};
-use crate::started::{CgroupRule, Started, Volatile};
+use crate::started::{Started, Volatile};
 
+pub use blocks::{DiskNumber, disks_of};
 pub use check::DiskSource;
 pub use keys::{DISK, LIMITS_MAX, LIMITS_READ, LIMITS_WRITE, SIZE, limits};
 
@@ -30,17 +34,25 @@ pub trait CustomVolumes: Send + Sync {
     /// Texts of the reference: `Failed to get storage pool "p": Storage pool not found`, …
     async fn check(&self, volume: &CustomVolume) -> Result<()>;
 
-    /// Makes the volume's content reachable and answers its directory.
+    /// Makes the volume's content reachable.
     ///
     /// # Errors
     /// As [`CustomVolumes::check`], and what the pool's driver answers.
-    async fn mount(&self, volume: &CustomVolume) -> Result<Arc<lxd_sys::Dir>>;
+    async fn mount(&self, volume: &CustomVolume) -> Result<MountedVolume>;
 
     /// Ends what [`CustomVolumes::mount`] began.
     ///
     /// # Errors
     /// What the pool's driver answers.
     async fn unmount(&self, volume: &CustomVolume) -> Result<()>;
+}
+
+/// A custom volume that can be used.
+pub struct MountedVolume {
+    /// Its directory.
+    pub dir: Arc<lxd_sys::Dir>,
+    /// Instances see its owners as those of their own files (not with `security.unmapped`).
+    pub mapped: bool,
 }
 
 /// A custom volume and who wants it.
@@ -98,8 +110,8 @@ impl DeviceType for Disk {
             DiskSource::Host(path) => mount::host_path(context, device, path).await?,
             DiskSource::Volume { pool, volume } => {
                 let volume = custom(context, pool, volume);
-                let dir = self.volumes.mount(&volume).await?;
-                match mount::volume(context, device, dir).await {
+                let mounted = self.volumes.mount(&volume).await?;
+                match mount::volume(context, device, mounted.dir, mounted.mapped).await {
                     Ok(entry) => Some(entry),
                     Err(error) => {
                         // The first failure is what the user has to know.
@@ -111,13 +123,7 @@ impl DeviceType for Disk {
             DiskSource::Later(what) => return Err(not_yet(&what)),
         };
         started.mounts.extend(prepared);
-        started.cgroup = self.limit_rules(context, device, &started).await?;
         Ok(started)
-    }
-
-    async fn update(&self, context: &Context, _old: &Device, new: &Device) -> Result<Started> {
-        let cgroup = self.limit_rules(context, new, &Started::default()).await?;
-        Ok(Started { cgroup, ..Started::default() })
     }
 
     async fn stop(&self, context: &Context, device: &Device) -> Result<Volatile> {
@@ -126,27 +132,6 @@ impl DeviceType for Disk {
             self.volumes.unmount(&custom(context, pool, volume)).await?;
         }
         Ok(Volatile::new())
-    }
-}
-
-impl Disk {
-    /// The limits of a disk that is not the root disk; those of the root disk need the pool and are the driver's.
-    async fn limit_rules(
-        &self,
-        context: &Context,
-        device: &Device,
-        started: &Started,
-    ) -> Result<Vec<CgroupRule>> {
-        let limits = limits(device)?;
-        if device.is_root_disk() || limits == crate::DiskLimits::default() {
-            return Ok(Vec::new());
-        }
-        let path = match started.mounts.first() {
-            Some(entry) => entry.source.clone(),
-            None => mount::place(context),
-        };
-        let (major, minor) = mount::disk_of(path).await?;
-        Ok(vec![CgroupRule::LimitDisk { major, minor, limits }])
     }
 }
 

@@ -18,6 +18,7 @@ use lxd_types::error::Context as _;
 use lxd_types::names::DeviceName;
 use lxd_types::{ConfigExt, Device, Error, Flag, Kind, Result};
 
+use super::filesystem::{self, Options};
 use crate::context::Context;
 use crate::started::{MountEntry, MountKind, Propagation};
 
@@ -30,8 +31,7 @@ fn place_name(device: &DeviceName) -> String {
     format!("disk.{}", device.file_name())
 }
 
-/// Refuses a source of the host that is missing although it is required, and block devices, which this version does
-/// not mount.
+/// Refuses a source of the host that is missing although it is required.
 pub(super) async fn check_source(context: &Context, path: PathBuf, device: &Device) -> Result<()> {
     let required = device.flag("required", Flag::DefaultTrue);
     let context = context.clone();
@@ -47,19 +47,29 @@ pub(super) async fn host_path(
     let (context, device) = (context.clone(), device.clone());
     blocking(move || {
         let required = device.flag("required", Flag::DefaultTrue);
-        let Some((source, kind)) = open_source(&context, &path, required)? else { return Ok(None) };
+        let Some((source, found)) = open_source(&context, &path, required)? else { return Ok(None) };
         let shift = device.flag("shift", Flag::DefaultFalse);
-        prepare(&context, &device, source, kind, shift).map(Some)
+        let (tree, kind) = match found {
+            Found::Path(kind) => (clone(&context, &device, &source)?, kind),
+            Found::Device => (device_tree(&context, &device, source)?, MountKind::Directory),
+        };
+        prepare(&context, &device, tree, kind, shift).map(Some)
     })
     .await
 }
 
-/// Mounts the directory of a custom volume, with owners as the instance sees its own files.
-pub(super) async fn volume(context: &Context, device: &Device, dir: Arc<Dir>) -> Result<MountEntry> {
+/// Mounts the directory of a custom volume; `shift`: with owners as the instance sees its own files.
+pub(super) async fn volume(
+    context: &Context,
+    device: &Device,
+    dir: Arc<Dir>,
+    shift: bool,
+) -> Result<MountEntry> {
     let (context, device) = (context.clone(), device.clone());
     blocking(move || {
         let source = dir.open_raw(".", OFlags::PATH, 0).context("Failed to open the volume")?;
-        prepare(&context, &device, source, MountKind::Directory, true)
+        let tree = clone(&context, &device, source)?;
+        prepare(&context, &device, tree, MountKind::Directory, shift)
     })
     .await
 }
@@ -78,19 +88,15 @@ pub(super) async fn release(context: &Context) -> Result<()> {
     .await
 }
 
-/// Numbers of the disk that holds a path.
-pub(super) async fn disk_of(path: PathBuf) -> Result<(u32, u32)> {
-    blocking(move || {
-        let number = std::fs::metadata(&path).context(format!("Failed to look at {path:?}"))?.dev();
-        // The kernel's encoding of device numbers.
-        let major = ((number >> 8) & 0xfff) | ((number >> 32) & !0xfff);
-        let minor = (number & 0xff) | ((number >> 12) & !0xff);
-        Ok((major as u32, minor as u32))
-    })
-    .await
+/// What a source of the host is.
+enum Found {
+    /// Something that is shown as it is.
+    Path(MountKind),
+    /// A block device, whose file system is shown.
+    Device,
 }
 
-fn open_source(context: &Context, path: &Path, required: bool) -> Result<Option<(OwnedFd, MountKind)>> {
+fn open_source(context: &Context, path: &Path, required: bool) -> Result<Option<(OwnedFd, Found)>> {
     let opened = match &context.disk_paths {
         None => {
             let flags = OFlags::PATH.bits() as i32;
@@ -114,12 +120,10 @@ fn open_source(context: &Context, path: &Path, required: bool) -> Result<Option<
     let mode = file.metadata().context(format!("Failed to look at {path:?}"))?.mode();
     let kind = match FileKind::of_mode(mode) {
         FileKind::Dir => MountKind::Directory,
-        FileKind::Block => {
-            return Err(Error::bad_request("not supported yet: block devices as source of a disk"));
-        }
+        FileKind::Block => return Ok(Some((file.into(), Found::Device))),
         _ => MountKind::File,
     };
-    Ok(Some((file.into(), kind)))
+    Ok(Some((file.into(), Found::Path(kind))))
 }
 
 /// Opens a path below one of the allowed directories, through which no link leads out of that directory.
@@ -132,26 +136,47 @@ fn open_allowed(allowed: &[PathBuf], path: &Path) -> io::Result<File> {
     Dir::open(dir)?.open_beneath(rest, OFlags::PATH).map(File::from)
 }
 
-/// Puts a copy of the source's mount, with all its attributes, at the device's place.
+fn failed(context: &Context) -> String {
+    format!("Failed to set up the mount of disk {:?}", context.device.as_str())
+}
+
+/// A copy of the source's mount.
+fn clone(context: &Context, device: &Device, source: impl AsFd) -> Result<OwnedFd> {
+    Options::parse(device.value("raw.mount.options"))?.require_general()?;
+    mount::clone_fd(source, device.flag("recursive", Flag::DefaultFalse)).context(failed(context))
+}
+
+/// The file system of a block device.
+fn device_tree(context: &Context, device: &Device, source: OwnedFd) -> Result<OwnedFd> {
+    if device.flag("recursive", Flag::DefaultFalse) {
+        return Err(Error::bad_request(
+            "The recursive option is only supported for additional bind-mounted paths",
+        ));
+    }
+    let mut options = Options::parse(device.value("raw.mount.options"))?;
+    options.attributes.read_only |= device.flag("readonly", Flag::DefaultFalse);
+    filesystem::mount_device(source, &options).context(failed(context))
+}
+
+/// Puts the tree of a source, with all its attributes, at the device's place.
 fn prepare(
     context: &Context,
     device: &Device,
-    source: OwnedFd,
+    tree: OwnedFd,
     kind: MountKind,
     shift: bool,
 ) -> Result<MountEntry> {
     let on = |key| device.flag(key, Flag::DefaultFalse);
-    let (readonly, recursive) = (on("readonly"), on("recursive"));
+    let options = Options::parse(device.value("raw.mount.options"))?.attributes;
+    let (readonly, recursive) = (on("readonly") || options.read_only, on("recursive"));
     let propagation = Propagation::from_word(device.value("propagation")).unwrap_or_default();
-    let failed = || format!("Failed to set up the mount of disk {:?}", context.device.as_str());
-    let tree = mount::clone_fd(&source, recursive).context(failed())?;
     let private = propagation == Propagation::Private;
-    let attributes = Attributes { read_only: readonly, private, recursive, ..Attributes::default() };
-    mount::set_attributes(&tree, attributes).context(failed())?;
+    let attributes = Attributes { read_only: readonly, private, recursive, ..options };
+    mount::set_attributes(&tree, attributes).context(failed(context))?;
     if shift && !context.idmap.is_empty() {
         shift_owners(context, &tree, recursive)?;
     }
-    let place = put(context, &tree, kind).context(failed())?;
+    let place = put(context, &tree, kind).context(failed(context))?;
     Ok(MountEntry {
         source: place,
         target: inside(device.value("path")),

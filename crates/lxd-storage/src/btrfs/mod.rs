@@ -5,6 +5,7 @@
 
 mod place;
 mod snapshots;
+mod streams;
 mod tree;
 mod volumes;
 
@@ -18,7 +19,7 @@ use lxd_task::lane::Lane;
 use lxd_types::Result;
 
 use crate::blocking::{blocking, io_error};
-use crate::driver::{Pool, PoolResources, PoolSpec};
+use crate::driver::{Pool, PoolResources, PoolSpec, Streams};
 use crate::folder;
 
 pub use place::plan;
@@ -36,8 +37,7 @@ pub struct BtrfsPool {
 
 impl BtrfsPool {
     /// The pool of this description; touches nothing.
-    pub fn new(spec: PoolSpec, runner: Arc<dyn Runner>) -> Self {
-        let lane = Lane::new(&format!("storage pool \"{}\"", spec.name));
+    pub fn new(spec: PoolSpec, runner: Arc<dyn Runner>, lane: Lane) -> Self {
         Self { spec: Arc::new(spec), lane, runner }
     }
 
@@ -60,6 +60,10 @@ impl Pool for BtrfsPool {
 
     fn keeps_images(&self) -> bool {
         true
+    }
+
+    fn streams(&self) -> Option<&dyn Streams> {
+        Some(self)
     }
 
     async fn create_pool(&self) -> Result<()> {
@@ -89,6 +93,16 @@ impl Pool for BtrfsPool {
     async fn unmount_pool(&self) -> Result<()> {
         let spec = self.spec.clone();
         blocking(move || place::leave(&spec)).await
+    }
+
+    async fn check(&self) -> Result<()> {
+        let spec = self.spec.clone();
+        self.lane.run(ANSWER, move || Self::root(&spec).map(drop)).await?
+    }
+
+    async fn remount(&self) -> Result<()> {
+        let spec = self.spec.clone();
+        self.lane.run(ANSWER * 6, move || place::remount(&spec)).await?
     }
 
     async fn resources(&self) -> Result<PoolResources> {

@@ -287,6 +287,19 @@ fn mount_device(spec: &PoolSpec, device: &Path) -> Result<()> {
         .map_err(|error| folder::unavailable(spec, error.into()))
 }
 
+/// Gives the mount of a device the options of now. A directory of the host has those of the host.
+pub(super) fn remount(spec: &PoolSpec) -> Result<()> {
+    if matches!(source_of(spec), Source::Directory(_)) {
+        return Ok(());
+    }
+    let wanted = spec.config.value("btrfs.mount_options");
+    let (flags, data) = mount_options(if wanted.is_empty() { OPTIONS } else { wanted });
+    let failed = |error: io::Error| {
+        io_error(error, format!("Failed to apply the mount options {wanted:?}")).with_kind(Kind::BadRequest)
+    };
+    rustix::mount::mount_remount(spec.mount_path(), flags, data).map_err(|error| failed(error.into()))
+}
+
 /// Options for everybody as flags, those of btrfs as the text that it reads.
 fn mount_options(options: &str) -> (MountFlags, String) {
     let mut flags = MountFlags::empty();

@@ -9,7 +9,7 @@ use lxd_sys::{Dir, btrfs};
 use lxd_types::Result;
 use lxd_types::names::SnapshotName;
 
-use super::{BtrfsPool, tree, volumes};
+use super::{BtrfsPool, streams, tree, volumes};
 use crate::blocking::{blocking, io_error};
 use crate::driver::{Filler, Mounted, Snapshots};
 use crate::folder::{self, RESTORING, open_snapshot, sibling};
@@ -153,7 +153,7 @@ pub(super) fn settle(root: &Dir, volume: &VolumeRef) -> Result<()> {
     if !root.exists(RESTORING).map_err(failed)? {
         return Ok(());
     }
-    tree::remove(root, &sibling(volume)).map_err(failed)?;
+    streams::clean(root, &sibling(volume)).map_err(failed)?;
     folder::remove_if_empty(root, Path::new(RESTORING)).map_err(failed)
 }
 

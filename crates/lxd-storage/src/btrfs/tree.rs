@@ -19,9 +19,19 @@ pub(super) fn create(root: &Dir, path: &str) -> io::Result<()> {
 pub(super) fn snapshot(source: &Dir, root: &Dir, path: &str, read_only: bool) -> io::Result<()> {
     let made = copy(source, root, Path::new(path), DEPTH);
     if read_only && made.is_ok() {
-        return protect(&root.open_dir(path)?, true, DEPTH);
+        return make_read_only(root, path);
     }
     made
+}
+
+/// Makes a writable snapshot of a subvolume at a path that need not be text.
+pub(super) fn snapshot_at(source: &Dir, root: &Dir, path: &Path) -> io::Result<()> {
+    copy(source, root, path, DEPTH)
+}
+
+/// Makes a subvolume at a path below `root`, and those in it, read-only.
+pub(super) fn make_read_only(root: &Dir, path: &str) -> io::Result<()> {
+    protect(&root.open_dir(path)?, true, DEPTH)
 }
 
 fn copy(source: &Dir, root: &Dir, path: &Path, depth: usize) -> io::Result<()> {

@@ -38,7 +38,8 @@ impl Volumes for BtrfsPool {
         blocking(move || {
             let root = Self::root(&spec)?;
             if !there(&root, &volume)? && folder::snapshot_names(&root, &volume)?.is_empty() {
-                return Err(not_found(&volume));
+                // What was coming from a backup may be there.
+                return snapshots::settle(&root, &volume).and(Err(not_found(&volume)));
             }
             remove(&root, &volume)
         })
@@ -167,7 +168,7 @@ fn or_remove(spec: &PoolSpec, volume: &VolumeRef, done: Result<()>) -> Result<()
 }
 
 /// Removes a volume with its snapshots. Those go first: while the volume is there, a repeated call finds it.
-fn remove(root: &Dir, volume: &VolumeRef) -> Result<()> {
+pub(super) fn remove(root: &Dir, volume: &VolumeRef) -> Result<()> {
     snapshots::remove_all(root, volume)?;
     snapshots::settle(root, volume)?;
     tree::remove(root, &volume.path())

@@ -31,8 +31,7 @@ pub struct DirPool {
 
 impl DirPool {
     /// The pool of this description; touches nothing.
-    pub fn new(spec: PoolSpec) -> Self {
-        let lane = Lane::new(&format!("storage pool \"{}\"", spec.name));
+    pub fn new(spec: PoolSpec, lane: Lane) -> Self {
         Self { spec: Arc::new(spec), lane }
     }
 
@@ -71,6 +70,11 @@ impl Pool for DirPool {
     async fn unmount_pool(&self) -> Result<()> {
         let spec = self.spec.clone();
         blocking(move || place::leave(&spec)).await
+    }
+
+    async fn check(&self) -> Result<()> {
+        let spec = self.spec.clone();
+        self.lane.run(ANSWER, move || Self::root(&spec).map(drop)).await?
     }
 
     async fn resources(&self) -> Result<PoolResources> {
