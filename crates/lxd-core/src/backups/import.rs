@@ -153,7 +153,13 @@ pub(crate) async fn fill(
         pool.create_snapshot(&volume.snapshot(name)).await?;
         made = true;
     }
-    replace(pool, volume, part(core, op, backup, volume, whole.to_owned(), backup.owners.whole.clone())?, made).await?;
+    replace(
+        pool,
+        volume,
+        part(core, op, backup, volume, whole.to_owned(), backup.owners.whole.clone())?,
+        made,
+    )
+    .await?;
     resize(pool, volume, size).await
 }
 

@@ -133,7 +133,7 @@ impl Looked {
         let wanted = post.name.clone();
         let rows = core.db.read(|tx| storage_pools::list(tx, nodes::LONE)).await?;
         if let Some(row) = rows.into_iter().find(|row| row.name == wanted) {
-            let pool = crate::storage_pools::open_row(core, &row)?;
+            let pool = crate::storage_pools::open_row(core, &row).await?;
             let driver = driver_by_name(&row.driver)?;
             let (spec, id) = (pool.spec().clone(), Some(row.id));
             let (description, volumes) = (row.description, Vec::new());
@@ -148,7 +148,8 @@ impl Looked {
         }
         let name = post.name.parse()?;
         let spec = PoolSpec { name, lxd_dir: core.paths.root().to_owned(), source, config };
-        let pool = open_pool(driver, spec.clone(), core.runner.clone());
+        let lane = core.pool_lanes.of(spec.name.as_str());
+        let pool = open_pool(driver, spec.clone(), core.runner.clone(), lane);
         let opened = pool.adopt_pool().await?;
         let (description, volumes) = (post.description, Vec::new());
         Ok(Self { driver, spec, description, id: None, volumes, pool, opened })
