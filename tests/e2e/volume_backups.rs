@@ -102,6 +102,10 @@ fn optimized_backups_keep_nested_subvolumes() {
     run("btrfs", &["-q", "subvolume", "create"], &nested);
     run("btrfs", &["-q", "subvolume", "create"], &nested.join("inner"));
     std::fs::write(nested.join("inner/n"), "old").unwrap();
+    for (node, numbers) in [("disk", ["b", "7", "0"]), ("null", ["c", "1", "3"])] {
+        let made = Command::new("mknod").arg(nested.join("inner").join(node)).args(numbers).status();
+        assert!(made.unwrap().success());
+    }
     daemon.ok("POST", "/1.0/storage-pools/b/volumes/custom/v1/snapshots", &json!({"name": "s1_dir"}));
     std::fs::write(nested.join("inner/n"), "new").unwrap();
     let file = daemon.scratch().join("backup");
@@ -123,9 +127,12 @@ fn optimized_backups_keep_nested_subvolumes() {
     run("btrfs", &["subvolume", "show"], &come.join("dir/na me_-x/inner"));
     assert_eq!(std::fs::read_to_string(come.join("dir/na me_-x/inner/n")).unwrap(), "new");
     std::fs::write(come.join("dir/na me_-x/inner/n"), "writable").unwrap();
+    let nodes = ["disk", "null"].map(|node| come.join("dir/na me_-x/inner").join(node).exists());
+    assert_eq!(nodes, [false, true], "disks of the host do not come with a stream");
     let kept =
         daemon.lxd_dir().join("storage-pools/b/custom-snapshots/default_v2/s1_dir/dir/na me_-x/inner/n");
     assert_eq!(std::fs::read_to_string(&kept).unwrap(), "old");
+    assert!(!kept.with_file_name("disk").exists() && kept.with_file_name("null").exists());
     assert!(std::fs::write(&kept, "").is_err(), "snapshots cannot be written");
     daemon.ok("DELETE", "/1.0/storage-pools/b/volumes/custom/v2/snapshots/s1_dir", &Value::Null);
     check(&daemon, "b", "v2");

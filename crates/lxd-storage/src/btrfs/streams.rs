@@ -12,6 +12,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lxd_host::runner::{Cmd, Input};
 use lxd_sys::{Dir, btrfs};
+use lxd_types::helper::HARMLESS_DEVICES;
 use lxd_types::{Error, Kind, Result};
 
 use super::{BtrfsPool, tree};
@@ -282,6 +283,9 @@ fn put(root: &Dir, from: &Dir, volume: &VolumeRef, part: &IncomingPart, received
         }
         tree::snapshot_at(&source, &target, path).map_err(failed)?;
     }
+    // A stream can hold what no archive may.
+    let made = root.open_dir(&place).map_err(failed)?;
+    made.remove_devices(&HARMLESS_DEVICES).map_err(failed)?;
     match snapshot {
         Some(_) => tree::make_read_only(root, &place).map_err(failed),
         None => Ok(()),
