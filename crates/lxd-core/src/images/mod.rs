@@ -55,7 +55,7 @@ fn owner(tx: &Tx<'_>, project: &ProjectName) -> Result<i64> {
     projects::owner_of(tx, project.as_str(), "images")
 }
 
-/// Space on the disk that no image takes.
+/// Space on the disk that no image takes; an eighth of what is free where that is less.
 const KEPT_FREE: u64 = 64 << 20;
 
 /// Begins to receive an image of a project: not more than fits into its `limits.disk` and on the disk (security.md E5).
@@ -68,7 +68,7 @@ async fn receive(core: &Core, project: &ProjectName) -> Result<Upload> {
     let free = tokio::task::spawn_blocking(move || store.free()).await;
     let free =
         free.map_err(|panic| Error::with_source(Kind::Internal, "Looking at the store panicked", panic))??;
-    let on_disk = (free.saturating_sub(KEPT_FREE), "There is no space left for the image".to_owned());
+    let on_disk = (free - KEPT_FREE.min(free / 8), "There is no space left for the image".to_owned());
     let (most, full) = left.into_iter().chain([on_disk]).min().unwrap_or_default();
     Ok(Upload::new(&core.image_store).with_room(most, full))
 }
