@@ -100,8 +100,12 @@ fn run(program: &Path, home: &Path, line: &str) -> String {
     let output = child.wait_with_output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let first_run = |line: &&str| !line.contains("first time running") && !line.contains("first container");
-    let errors: String =
-        text(&output.stderr).lines().filter(first_run).map(|line| format!("{line}\n")).collect();
+    let stderr = text(&output.stderr);
+    // Whether the original then points to the log depends on who is faster, its question or the operation.
+    let is_already = stderr.contains("The instance is already ");
+    let by_chance = |line: &&str| is_already && line.starts_with("Try `lxc info --show-log");
+    let lines = stderr.lines().filter(first_run).filter(|line| !by_chance(line));
+    let errors: String = lines.map(|line| format!("{line}\n")).collect();
     format!("{}[stderr]\n{errors}[{:?}]\n", drop_progress(&text(&output.stdout)), output.status.code())
 }
 
