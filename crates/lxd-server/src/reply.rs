@@ -92,8 +92,7 @@ impl Reply {
     pub fn file(file: File, length: u64, name: &str) -> Result<Self> {
         let mut reply = Self::stream("application/octet-stream", transfer::send(file, length))?;
         reply.0.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
-        let name = name.replace(['"', '\\'], "_");
-        reply.header(http::header::CONTENT_DISPOSITION, &format!("inline;filename=\"{name}\""))
+        reply.header(http::header::CONTENT_DISPOSITION, &disposition(name))
     }
 
     /// A stream of bytes. An error of the stream breaks the connection, so that no client takes half an
@@ -171,6 +170,16 @@ impl Reply {
     }
 }
 
+/// The header of a download. Plain names stand bare, as the reference has them; a container can name its files as it likes,
+/// and those stay in their quotes.
+fn disposition(name: &str) -> String {
+    if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-+@".contains(&byte)) {
+        return format!("inline;filename={name}");
+    }
+    let name = name.replace(|letter: char| matches!(letter, '"' | '\\') || letter.is_control(), "_");
+    format!("inline;filename=\"{name}\"")
+}
+
 /// A `sync` answer whose metadata is written as JSON text, piece by piece.
 pub struct Envelope(Vec<u8>);
 
@@ -213,6 +222,21 @@ fn unwritable(error: serde_json::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn downloads_have_names() {
+        for (name, shown) in [
+            ("lxc.log", "inline;filename=lxc.log"),
+            ("", "inline;filename="),
+            ("a b;c", "inline;filename=\"a b;c\""),
+            ("a\"b\\c\nd", "inline;filename=\"a_b_c_d\""),
+            ("\u{e4}", "inline;filename=\"\u{e4}\""),
+        ] {
+            let file = File::open("/dev/null").unwrap();
+            let reply = Reply::file(file, 0, name).unwrap().into_response();
+            assert_eq!(reply.headers()["content-disposition"].as_bytes(), shown.as_bytes());
+        }
+    }
 
     #[test]
     fn envelopes() {

@@ -92,7 +92,7 @@ pub async fn create(cx: &Cx, matches: &Matches) -> Result<Option<(Client, String
     request.source = if matches.is("empty") {
         InstanceSource { kind: "none".into(), ..InstanceSource::default() }
     } else {
-        source(cx, &image_remote, &image_name, &remote, &request.kind).await?
+        source(cx, &image_remote, &image_name, &remote, &mut request.kind).await?
     };
     let mut operation = client.start("POST", "/1.0/instances", Some(&request)).await?;
     follow::wait(cx, &mut operation, "Retrieving image").await?;
@@ -218,8 +218,14 @@ async fn profile_devices(client: &Client, request: &InstancesPost) -> Result<lxd
     Ok(devices)
 }
 
-/// Where the image comes from.
-async fn source(cx: &Cx, remote: &str, name: &str, target: &str, kind: &str) -> Result<InstanceSource> {
+/// Where the image comes from. What the image is for says what kind of instance it becomes.
+async fn source(
+    cx: &Cx,
+    remote: &str,
+    name: &str,
+    target: &str,
+    kind: &mut String,
+) -> Result<InstanceSource> {
     let server = cx.remote(remote)?;
     let mut source = InstanceSource { kind: "image".into(), ..InstanceSource::default() };
     if server.is_image_server() {
@@ -234,11 +240,11 @@ async fn source(cx: &Cx, remote: &str, name: &str, target: &str, kind: &str) -> 
     let client = cx.image_client(remote)?;
     let name = if name.is_empty() { "default" } else { name };
     let image = find_image(&client, name).await?;
-    if image.kind != kind && !image.kind.is_empty() {
-        if kind == "virtual-machine" {
-            bail!("Asked for a VM but image is of type container");
-        }
-        bail!("Asked for a container but image is of type virtual-machine");
+    if kind == "virtual-machine" && image.kind == "container" {
+        bail!("Asked for a VM but image is of type container");
+    }
+    if image.kind == "virtual-machine" {
+        kind.clone_from(&image.kind);
     }
     source.fingerprint = image.fingerprint.clone();
     if remote != target {

@@ -51,7 +51,10 @@ pub async fn refresh(core: &SharedCore, permit: &Permit, prefix: &str) -> Result
 /// Replaces an image by the present one of its source; true when there was a newer one.
 async fn update(core: &SharedCore, permit: &Permit, op: &OpHandle, id: i64) -> Result<bool> {
     let old = core.db.read(move |tx| images::by_id(tx, id)).await?;
-    let Some(source) = &old.source else { return Ok(false) };
+    let Some(source) = &old.source else {
+        let what = format!("Failed to update image {:?} in project {:?}", old.fingerprint, old.project);
+        return Err(Error::not_found("Image source not found").context(what));
+    };
     let wanted = RemoteImage::stored(source, old.kind);
     let project: ProjectName = old.project.parse()?;
     let found = remote::find(core, &project, op, &wanted, Duration::ZERO).await?;

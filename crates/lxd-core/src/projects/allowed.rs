@@ -56,7 +56,9 @@ pub enum Change<'a> {
     Instance(&'a InstanceKey),
     /// A profile comes or changes, and with it these instances.
     Profile(&'a str, &'a [InstanceKey]),
-    /// A custom volume comes or changes.
+    /// A custom volume comes.
+    NewVolume,
+    /// A custom volume changes.
     Volume,
     /// An image comes.
     Image,
@@ -68,7 +70,7 @@ impl<'a> Change<'a> {
         match self {
             Self::NewInstance(key) | Self::Instance(key) => std::slice::from_ref(key),
             Self::Profile(_, users) => users,
-            Self::Volume | Self::Image => &[],
+            Self::NewVolume | Self::Volume | Self::Image => &[],
         }
     }
 
@@ -77,7 +79,8 @@ impl<'a> Change<'a> {
             Self::NewInstance(_) => "instance creation",
             Self::Instance(_) => "instance update",
             Self::Profile(..) => "profile update",
-            Self::Volume => "volume creation",
+            Self::NewVolume => "volume creation",
+            Self::Volume => "volume update",
             Self::Image => "image creation",
         }
     }
@@ -152,7 +155,7 @@ fn judge(facts: &Facts, change: Change<'_>) -> Result<()> {
                 restrictions::check_profile(facts, name, config, devices).map_err(failed)?;
             }
         }
-        Change::Volume | Change::Image => {}
+        Change::NewVolume | Change::Volume | Change::Image => {}
     }
     limits::check_sums(facts).map_err(failed)
 }

@@ -221,7 +221,7 @@ fn record(
         for name in &unknown.snapshots {
             storage_volumes::insert_snapshot(tx, volume, name.as_str(), "", None, &Config::new())?;
         }
-        return allowed(tx, project, Change::Volume);
+        return allowed(tx, project, Change::NewVolume);
     };
     let row = plan(tx, registry, ids, scan, one)?;
     let instance = instances::insert(tx, &row)?;

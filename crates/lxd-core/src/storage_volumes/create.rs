@@ -149,7 +149,7 @@ pub(super) async fn run(
             .write(move |tx| {
                 let plan = self::plan(tx, &place, &wanted)?;
                 let id = storage_volumes::insert(tx, &plan.row).map_err(conflict)?;
-                allowed(tx, plan.volume.project.as_str(), Change::Volume)?;
+                allowed(tx, plan.volume.project.as_str(), Change::NewVolume)?;
                 snapshots.iter().try_for_each(|snapshot| insert_snapshot(tx, id, snapshot))
             })
             .await?;

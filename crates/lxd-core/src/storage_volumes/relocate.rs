@@ -135,7 +135,7 @@ fn record(tx: &Tx<'_>, old: &VolumeKey, new: &VolumeKey, carried: Option<&[Snaps
         return rename_in_users(tx, &users, old, new);
     }
     storage_volumes::update(tx, found.row.id, &plan.row.description, &plan.row.config)?;
-    allowed(tx, plan.volume.project.as_str(), Change::Volume)
+    allowed(tx, plan.volume.project.as_str(), Change::NewVolume)
 }
 
 /// The source goes with what is recorded: nothing of that may be left there.
