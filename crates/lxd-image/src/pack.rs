@@ -19,6 +19,9 @@ const XATTR_MAX: usize = 64 << 10;
 /// Beginning of the PAX records that hold extended attributes.
 const XATTR_RECORD: &str = "SCHILY.xattr.";
 
+/// How often something that is replaced again and again is looked at.
+const TRIES: usize = 8;
+
 /// An archive being written.
 pub struct Packer<W: Write> {
     tar: Builder<W>,
@@ -62,25 +65,28 @@ impl<W: Write> Packer<W> {
         self.tar.append_data(&mut header, path, Exactly { file, left: size })
     }
 
-    /// Adds a directory with all that is below it, under another path. Sockets are left out, as no archive can hold them.
+    /// Adds a directory with all that is below it, under another path. Sockets are left out, as no archive can hold them;
+    /// so is what somebody removes meanwhile.
     ///
     /// # Errors
     /// Those of the file system and of the writer.
     pub fn tree(&mut self, root: &Dir, path: &str) -> io::Result<()> {
-        let stat = root.stat(".")?;
-        self.entry(root, OsStr::new("."), Path::new(path), &stat)?;
+        if let Some(found) = Found::at(root, OsStr::new("."))? {
+            self.entry(found, Path::new(path))?;
+        }
         let mut waiting = vec![PathBuf::from(".")];
         while let Some(below) = waiting.pop() {
-            let dir = root.open_dir(&below)?;
-            for entry in dir.read_dir(".")? {
+            let Some(dir) = still(root.open_dir(&below))? else { continue };
+            for entry in still(dir.read_dir("."))?.unwrap_or_default() {
                 let place = if below == Path::new(".") {
                     PathBuf::from(&entry.name)
                 } else {
                     below.join(&entry.name)
                 };
-                let stat = dir.stat(Path::new(&entry.name))?;
-                self.entry(&dir, &entry.name, &Path::new(path).join(&place), &stat)?;
-                if FileKind::of_mode(stat.st_mode) == FileKind::Dir {
+                let Some(found) = Found::at(&dir, &entry.name)? else { continue };
+                let is_dir = found.kind() == FileKind::Dir;
+                self.entry(found, &Path::new(path).join(&place))?;
+                if is_dir {
                     waiting.push(place);
                 }
             }
@@ -96,8 +102,8 @@ impl<W: Write> Packer<W> {
         self.tar.into_inner()
     }
 
-    fn entry(&mut self, dir: &Dir, name: &OsStr, path: &Path, stat: &Stat) -> io::Result<()> {
-        let kind = FileKind::of_mode(stat.st_mode);
+    fn entry(&mut self, found: Found, path: &Path) -> io::Result<()> {
+        let (kind, stat) = (found.kind(), found.stat);
         let mut header = Header::new_gnu();
         header.set_mode(stat.st_mode & 0o7777);
         header.set_uid(stat.st_uid.into());
@@ -112,57 +118,126 @@ impl<W: Write> Packer<W> {
                 return self.tar.append_link(&mut header, path, first);
             }
         }
-        self.records(dir, name, kind, stat)?;
-        match kind {
-            FileKind::Dir => {
-                header.set_entry_type(EntryType::Directory);
-                self.tar.append_data(&mut header, path, io::empty())
-            }
-            FileKind::Symlink => {
+        if kind == FileKind::Socket {
+            return Ok(());
+        }
+        self.records(&found)?;
+        match found.content {
+            Content::Link(target) => {
                 header.set_entry_type(EntryType::Symlink);
-                self.tar.append_link(&mut header, path, dir.read_link(Path::new(name))?)
+                self.tar.append_link(&mut header, path, target)
             }
-            FileKind::File => {
+            Content::File(file) => {
                 header.set_entry_type(EntryType::Regular);
                 header.set_size(u64::try_from(stat.st_size).unwrap_or(0));
-                let file = dir.open_file(Path::new(name))?;
                 self.tar.append_data(&mut header, path, Exactly::new(file, stat.st_size))
             }
-            FileKind::Block | FileKind::Char => {
-                header.set_entry_type(if kind == FileKind::Block {
-                    EntryType::Block
-                } else {
-                    EntryType::Char
-                });
-                header.set_device_major(rustix::fs::major(stat.st_rdev))?;
-                header.set_device_minor(rustix::fs::minor(stat.st_rdev))?;
+            Content::None => {
+                header.set_entry_type(entry_type(kind));
+                if matches!(kind, FileKind::Block | FileKind::Char) {
+                    header.set_device_major(rustix::fs::major(stat.st_rdev))?;
+                    header.set_device_minor(rustix::fs::minor(stat.st_rdev))?;
+                }
                 self.tar.append_data(&mut header, path, io::empty())
             }
-            FileKind::Fifo => {
-                header.set_entry_type(EntryType::Fifo);
-                self.tar.append_data(&mut header, path, io::empty())
-            }
-            FileKind::Socket => Ok(()),
         }
     }
 
     /// The PAX records of an entry: what its header has no room for.
-    fn records(&mut self, dir: &Dir, name: &OsStr, kind: FileKind, stat: &Stat) -> io::Result<()> {
-        if kind == FileKind::Socket {
-            return Ok(());
-        }
-        let mut records: Vec<(String, Vec<u8>)> = Vec::new();
+    fn records(&mut self, found: &Found) -> io::Result<()> {
+        let stat = &found.stat;
+        let mut records: Vec<(String, &[u8])> = Vec::new();
+        let time = format!("{}.{:09}", stat.st_mtime, stat.st_mtime_nsec);
         if stat.st_mtime_nsec != 0 && stat.st_mtime >= 0 {
-            let time = format!("{}.{:09}", stat.st_mtime, stat.st_mtime_nsec);
-            records.push(("mtime".to_owned(), time.into_bytes()));
+            records.push(("mtime".to_owned(), time.as_bytes()));
         }
-        for (attribute, value) in attributes(dir, name)? {
+        for (attribute, value) in &found.attributes {
             records.push((format!("{XATTR_RECORD}{attribute}"), value));
         }
         if records.is_empty() {
             return Ok(());
         }
-        self.tar.append_pax_extensions(records.iter().map(|(key, value)| (key.as_str(), value.as_slice())))
+        self.tar.append_pax_extensions(records.iter().map(|(key, value)| (key.as_str(), *value)))
+    }
+}
+
+/// All of an entry that its place in the archive depends on, read before anything of it is written: a tree may change
+/// while it is packed, as that of a running container.
+struct Found {
+    stat: Stat,
+    content: Content,
+    attributes: Vec<(String, Vec<u8>)>,
+}
+
+enum Content {
+    File(File),
+    Link(PathBuf),
+    None,
+}
+
+impl Found {
+    fn kind(&self) -> FileKind {
+        FileKind::of_mode(self.stat.st_mode)
+    }
+
+    /// Nothing when it is gone.
+    fn at(dir: &Dir, name: &OsStr) -> io::Result<Option<Self>> {
+        let mut tries = TRIES;
+        loop {
+            let Some(stat) = still(dir.stat(Path::new(name)))? else { return Ok(None) };
+            tries -= 1;
+            match Self::unchanged(dir, name, stat) {
+                Ok(found) if tries == 0 || found.content.is_of(&stat)? => return Ok(Some(found)),
+                Err(error) if tries == 0 => return Err(error),
+                _ => {} // It was replaced meanwhile.
+            }
+        }
+    }
+
+    /// What is still as it was looked at.
+    fn unchanged(dir: &Dir, name: &OsStr, stat: Stat) -> io::Result<Self> {
+        let kind = FileKind::of_mode(stat.st_mode);
+        let content = match kind {
+            FileKind::File => Content::File(dir.open_file(Path::new(name))?),
+            FileKind::Symlink => Content::Link(dir.read_link(Path::new(name))?),
+            _ => Content::None,
+        };
+        let attributes = if kind == FileKind::Socket { Vec::new() } else { attributes(dir, name)? };
+        Ok(Self { stat, content, attributes })
+    }
+}
+
+impl Content {
+    /// Whether an open file is the one that was looked at, and not what replaced it.
+    fn is_of(&self, stat: &Stat) -> io::Result<bool> {
+        match self {
+            Self::File(file) => {
+                let opened = rustix::fs::fstat(file)?;
+                Ok((opened.st_dev, opened.st_ino) == (stat.st_dev, stat.st_ino))
+            }
+            _ => Ok(true),
+        }
+    }
+}
+
+/// Nothing for what is gone.
+fn still<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        found => Ok(Some(found?)),
+    }
+}
+
+fn entry_type(kind: FileKind) -> EntryType {
+    match kind {
+        FileKind::Dir => EntryType::Directory,
+        FileKind::Block => EntryType::Block,
+        FileKind::Char => EntryType::Char,
+        FileKind::Fifo => EntryType::Fifo,
+        FileKind::Symlink => EntryType::Symlink,
+        FileKind::File | FileKind::Socket => EntryType::Regular,
     }
 }
 
@@ -285,6 +360,42 @@ mod tests {
         let count = |kind: EntryType| seen.iter().filter(|(_, found)| *found == kind).count();
         assert_eq!((count(EntryType::Regular), count(EntryType::Link), count(EntryType::Symlink)), (2, 1, 1));
         assert!(seen.iter().any(|(path, _)| *path == format!("rootfs/{long}")));
+    }
+
+    #[test]
+    fn a_tree_that_changes_is_packed() {
+        let place = tempfile::tempdir().unwrap();
+        std::fs::write(place.path().join("stays"), "text").unwrap();
+        let dir = Dir::open(place.path()).unwrap();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        let changes = || {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                for name in ["a", "z"].map(|name| place.path().join(name)) {
+                    std::fs::write(&name, "new").unwrap();
+                    std::fs::remove_file(&name).unwrap();
+                    std::os::unix::fs::symlink("nowhere", &name).unwrap();
+                    std::fs::remove_file(&name).unwrap();
+                    std::fs::create_dir_all(name.join("inside")).unwrap();
+                    std::fs::remove_dir_all(&name).unwrap();
+                }
+            }
+        };
+        let packed: Vec<_> = std::thread::scope(|scope| {
+            scope.spawn(changes);
+            let pack = || {
+                let mut packer = Packer::new(Vec::new());
+                packer.tree(&dir, "rootfs").and_then(|()| packer.finish())
+            };
+            let packed = (0..500).map(|_| pack()).collect();
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            packed
+        });
+        for bytes in packed {
+            let bytes = bytes.unwrap();
+            let mut archive = ::tar::Archive::new(&*bytes);
+            let paths = archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().into_owned());
+            assert!(paths.collect::<Vec<_>>().contains(&PathBuf::from("rootfs/stays")));
+        }
     }
 
     #[test]

@@ -28,7 +28,8 @@ pub(super) fn dress_open(from: BorrowedFd<'_>, to: BorrowedFd<'_>, stat: &Stat, 
         }
     }
     for attribute in wanted {
-        let value = value(|buffer| rustix::fs::fgetxattr(from, &*attribute, buffer))?;
+        let read = value(|buffer| rustix::fs::fgetxattr(from, &*attribute, buffer));
+        let Some(value) = unless_gone(read)? else { continue };
         ignoring_unsupported(rustix::fs::fsetxattr(to, &*attribute, &value, XattrFlags::empty()))?;
     }
     Ok(rustix::fs::futimens(to, &times(stat))?)
@@ -43,7 +44,8 @@ pub(super) fn dress(from: &Dir, to: &Dir, name: &OsStr, stat: &Stat) -> io::Resu
     }
     let (old, new) = (from.proc_path().join(name), to.proc_path().join(name));
     for attribute in names(|list| rustix::fs::llistxattr(&old, list))? {
-        let value = value(|buffer| rustix::fs::lgetxattr(&old, &*attribute, buffer))?;
+        let read = value(|buffer| rustix::fs::lgetxattr(&old, &*attribute, buffer));
+        let Some(value) = unless_gone(read)? else { continue };
         ignoring_unsupported(rustix::fs::lsetxattr(&new, &*attribute, &value, XattrFlags::empty()))?;
     }
     Ok(rustix::fs::utimensat(to, name, &times(stat), AtFlags::SYMLINK_NOFOLLOW)?)
@@ -78,6 +80,14 @@ fn value(mut read: impl FnMut(&mut [u8]) -> rustix::io::Result<usize>) -> io::Re
     };
     buffer.truncate(length);
     Ok(buffer)
+}
+
+/// A running container may remove an attribute after its name was read.
+fn unless_gone(read: io::Result<Vec<u8>>) -> io::Result<Option<Vec<u8>>> {
+    match read {
+        Err(error) if error.raw_os_error() == Some(Errno::NODATA.raw_os_error()) => Ok(None),
+        value => Ok(Some(value?)),
+    }
 }
 
 /// Another file system may not know an attribute; the copy is made without it, as `cp -a` does.

@@ -2,7 +2,8 @@
 //!
 //! Owners are numbers, hard links stay links, holes stay holes, extended attributes (capabilities, ACLs) follow;
 //! file content is shared where the file system can (reflinks). Names are used only as single components below
-//! directory descriptors, so that a tree that changes meanwhile can make the copy fail but not lead it elsewhere.
+//! directory descriptors, so that a tree that changes meanwhile cannot lead the copy elsewhere. A running container removes
+//! and replaces its files while they are copied: what is gone is left out, what was replaced is copied anew.
 
 mod attributes;
 mod content;
@@ -16,11 +17,15 @@ use std::path::PathBuf;
 use lxd_sys::{Dir, Entry, FileKind};
 use lxd_types::{Error, Kind, Result};
 use rustix::fs::{AtFlags, FileType, Mode, Stat};
+use rustix::io::Errno;
 
 use attributes::{dress, dress_open};
 
 /// Deepest tree that is copied: two descriptors are open per level.
 const DEPTH: usize = 1024;
+
+/// How often a file that somebody keeps replacing is tried.
+const TRIES: usize = 8;
 
 /// What was copied.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -97,15 +102,23 @@ impl Work<'_> {
             self.here.push(&entry.name);
             let present = level.present.contains(&entry.name);
             if entry.kind != FileKind::Dir {
-                self.entry(&level.from, &level.to, &entry, present)?;
+                self.entry(&level.from, &level.to, &entry.name, present)?;
                 self.here.pop();
                 continue;
             }
+            let from = match level.from.open_dir(&entry.name) {
+                Err(error) if replaced(&error) => {
+                    level.to.remove_tree(&entry.name)?;
+                    self.here.pop();
+                    continue;
+                }
+                opened => opened?,
+            };
             if !present {
                 self.copied.entries += 1;
                 level.to.mkdir(&entry.name, 0o700)?;
             }
-            let (from, to) = (level.from.open_dir(&entry.name)?, level.to.open_dir(&entry.name)?);
+            let to = level.to.open_dir(&entry.name)?;
             levels.push(Level::new(from, to, present)?);
             if levels.len() > DEPTH {
                 return Err(io::Error::other(format!("directories nested deeper than {DEPTH}")));
@@ -115,16 +128,41 @@ impl Work<'_> {
     }
 
     /// Anything but a directory; `present` when something of its type is there already.
-    fn entry(&mut self, from: &Dir, to: &Dir, entry: &Entry, present: bool) -> io::Result<()> {
-        let name = &*entry.name;
-        let stat = rustix::fs::statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        let first = self.links.get(&id(&stat)).filter(|_| stat.st_nlink > 1).cloned();
+    fn entry(&mut self, from: &Dir, to: &Dir, name: &OsStr, present: bool) -> io::Result<()> {
+        let mut present = present;
+        let mut tries = TRIES;
+        loop {
+            let now = look(from, name)?.filter(|stat| FileKind::of_mode(stat.st_mode) != FileKind::Dir);
+            let Some(stat) = now else {
+                return to.remove_tree(name);
+            };
+            tries -= 1;
+            match self.unchanged(from, to, name, &stat, present) {
+                Err(error) if tries > 0 && replaced(&error) => {
+                    to.remove_tree(name)?;
+                    present = false;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// What is still as it was looked at.
+    fn unchanged(
+        &mut self,
+        from: &Dir,
+        to: &Dir,
+        name: &OsStr,
+        stat: &Stat,
+        present: bool,
+    ) -> io::Result<()> {
+        let first = self.links.get(&id(stat)).filter(|_| stat.st_nlink > 1).cloned();
         if present {
             let there = rustix::fs::statat(to, name, AtFlags::SYMLINK_NOFOLLOW)?;
-            if self.keeps(from, to, name, &stat, &there, first.is_some())? {
+            if self.keeps(from, to, name, stat, &there, first.is_some())? {
                 if stat.st_nlink > 1 {
-                    self.links.entry(id(&stat)).or_insert_with(|| self.here.clone());
-                    self.claimed.insert(id(&there), id(&stat));
+                    self.links.entry(id(stat)).or_insert_with(|| self.here.clone());
+                    self.claimed.insert(id(&there), id(stat));
                 }
                 return Ok(());
             }
@@ -134,11 +172,11 @@ impl Work<'_> {
         if let Some(first) = first {
             return self.top.hard_link(first, &self.here);
         }
-        self.make(from, to, entry, &stat)?;
+        self.make(from, to, name, stat)?;
         if stat.st_nlink > 1 {
             let made = rustix::fs::statat(to, name, AtFlags::SYMLINK_NOFOLLOW)?;
-            self.links.insert(id(&stat), self.here.clone());
-            self.claimed.insert(id(&made), id(&stat));
+            self.links.insert(id(stat), self.here.clone());
+            self.claimed.insert(id(&made), id(stat));
         }
         Ok(())
     }
@@ -166,7 +204,8 @@ impl Work<'_> {
             return Ok(false);
         }
         let same_time = (stat.st_mtime, stat.st_mtime_nsec) == (there.st_mtime, there.st_mtime_nsec);
-        if FileKind::of_mode(stat.st_mode) != FileKind::File || !same_time || stat.st_size != there.st_size {
+        let files = [stat, there].iter().all(|stat| FileKind::of_mode(stat.st_mode) == FileKind::File);
+        if !files || !same_time || stat.st_size != there.st_size {
             return Ok(false);
         }
         let (source, target) = (from.open_file(name)?, to.open_file(name)?);
@@ -174,9 +213,8 @@ impl Work<'_> {
         Ok(true)
     }
 
-    fn make(&mut self, from: &Dir, to: &Dir, entry: &Entry, stat: &Stat) -> io::Result<()> {
-        let name = &*entry.name;
-        match entry.kind {
+    fn make(&mut self, from: &Dir, to: &Dir, name: &OsStr, stat: &Stat) -> io::Result<()> {
+        match FileKind::of_mode(stat.st_mode) {
             FileKind::File => self.file(from, to, name),
             FileKind::Symlink => {
                 to.symlink(from.read_link(name)?, name)?;
@@ -213,7 +251,10 @@ struct Level {
 impl Level {
     /// Reads both directories (`to` only when it can have something: `look`) and removes what is too much in `to`.
     fn new(from: Dir, to: Dir, look: bool) -> io::Result<Self> {
-        let entries = from.read_dir(".")?;
+        let entries = match from.read_dir(".") {
+            Err(error) if replaced(&error) => Vec::new(),
+            read => read?,
+        };
         let mut present = HashSet::new();
         if look {
             let wanted: HashMap<&OsStr, FileKind> =
@@ -233,6 +274,22 @@ impl Level {
     fn finish(&self) -> io::Result<()> {
         let stat = rustix::fs::fstat(&self.from)?;
         dress_open(self.from.as_fd(), self.to.as_fd(), &stat, self.new)
+    }
+}
+
+/// Whether a name no longer stands for what it did: each kind of file refuses in its own way what is done with another.
+/// (A look at the inode says less: its number is given out again at once.)
+fn replaced(error: &io::Error) -> bool {
+    [Errno::NOENT, Errno::LOOP, Errno::NOTDIR, Errno::ISDIR, Errno::INVAL, Errno::NXIO]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+/// What a name stands for now, unless it is gone.
+fn look(from: &Dir, name: &OsStr) -> io::Result<Option<Stat>> {
+    match rustix::fs::statat(from, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => Ok(None),
+        looked => Ok(Some(looked?)),
     }
 }
 

@@ -42,6 +42,44 @@ fn everything_follows() {
     drop(from_path);
 }
 
+/// What a running container does while it is copied: files come, go, are replaced, become directories.
+#[test]
+fn trees_that_change_are_copied() {
+    let (_from_path, from) = scratch("from");
+    let (_to_path, to) = scratch("to");
+    for name in 0..10 {
+        from.create(format!("stays-{name}"), 0o644).unwrap().write_all(b"content").unwrap();
+    }
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                for name in ["a", "m", "z"] {
+                    from.create(name, 0o600).unwrap().write_all(b"new").unwrap();
+                    from.rename(name, "replaced").unwrap();
+                    from.symlink("replaced", name).unwrap();
+                    from.remove_file(name).unwrap();
+                    from.mkdir_all(format!("{name}/inside"), 0o700).unwrap();
+                    from.remove_tree(name).unwrap();
+                }
+            }
+        });
+        for round in 0..100 {
+            if round % 2 == 0 {
+                to.clear().unwrap();
+            }
+            let copied = if round % 2 == 0 { copy(&from, &to) } else { refresh(&from, &to) };
+            if copied.is_err() {
+                done.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+            copied.unwrap();
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    refresh(&from, &to).unwrap();
+    assert_eq!(to.read_dir(".").unwrap().len(), 11, "the files that stay and the one that was replaced last");
+}
+
 #[test]
 fn too_deep_trees_are_refused() {
     let (_from_path, from) = scratch("from");
