@@ -60,8 +60,8 @@ async fn run(core: &SharedCore, pools: Vec<StoragePoolsPost>) -> Result<()> {
 }
 
 async fn check(core: &SharedCore, scan: &Scan) -> Result<Vec<String>> {
-    let (registry, ids, scan) = (core.device_registry(), core.host_ids.clone(), scan.clone());
-    core.db.read(move |tx| record::missing(tx, &registry, &ids, &scan)).await
+    let rules = record::Rules::of(core, scan);
+    core.db.read(move |tx| record::missing(tx, &rules)).await
 }
 
 fn instances(scan: &Scan) -> impl Iterator<Item = InstanceKey> + '_ {

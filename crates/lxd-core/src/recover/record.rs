@@ -2,7 +2,7 @@
 
 use chrono::Utc;
 use lxd_api::Timestamp;
-use lxd_api::instance::{Instance, InstanceSnapshot};
+use lxd_api::instance::InstanceSnapshot;
 use lxd_db::{Tx, instances, networks, nodes, profiles, projects, snapshots, storage_pools, storage_volumes};
 use lxd_device::Registry;
 use lxd_instance::{expand_config, expand_devices};
@@ -13,19 +13,15 @@ use lxd_types::{Config, ConfigExt, DeviceExt, Devices, Error, InstanceKind, Resu
 use super::scan::{Described, Looked, Scan, Unknown};
 use super::shift;
 use crate::SharedCore;
-use crate::instances::{HostIds, InstanceKey, check_recovered, device_facts, idmap};
+use crate::instances::{HostIds, check_recovered, device_facts, idmap};
 use crate::projects::{Change, allowed};
 
 /// What has to be made by the user before, in the words of the reference; empty when all can be recorded.
 ///
 /// # Errors
 /// A rule forbids an instance, or there is one of its name on another pool.
-pub fn missing(
-    tx: &Tx<'_>,
-    registry: &Registry,
-    ids: &Result<HostIds, String>,
-    scan: &Scan,
-) -> Result<Vec<String>> {
+pub fn missing(tx: &Tx<'_>, rules: &Rules) -> Result<Vec<String>> {
+    let scan = &rules.scan;
     let mut missing = Missing { scan, found: Vec::new() };
     for unknown in scan.pools.iter().flat_map(|pool| &pool.volumes) {
         missing.look(tx, unknown)?;
@@ -34,10 +30,74 @@ pub fn missing(
         let described =
             scan.pools.iter().flat_map(|pool| &pool.volumes).filter_map(|one| one.instance.as_ref());
         for one in described {
-            plan(tx, registry, ids, scan, one)?;
+            rules.plan(tx, one)?;
         }
     }
     Ok(missing.found)
+}
+
+/// What the rows of instances depend on, beside the database.
+pub struct Rules {
+    registry: Registry,
+    ids: Result<HostIds, String>,
+    scan: Scan,
+}
+
+impl Rules {
+    /// For what was found.
+    pub fn of(core: &SharedCore, scan: &Scan) -> Self {
+        Self { registry: core.device_registry(), ids: core.host_ids.clone(), scan: scan.clone() }
+    }
+
+    /// The row of an instance, after all rules were asked.
+    fn plan(&self, tx: &Tx<'_>, one: &Described) -> Result<instances::NewInstance> {
+        self.row(tx, one).map_err(|error| {
+            let (name, project) = (one.key.name.as_str(), one.key.project.as_str());
+            error.context(format!("Failed recovering instance {name:?} in project {project:?}"))
+        })
+    }
+
+    fn row(&self, tx: &Tx<'_>, one: &Described) -> Result<instances::NewInstance> {
+        let key = &one.key;
+        let instance = one.file.container.as_ref().ok_or_else(|| Error::internal("Nothing is described"))?;
+        let project = projects::get(tx, key.project.as_str())?;
+        if instances::find(tx, project.id, key.name.as_str())?.is_some() {
+            return Err(Error::conflict("An instance of this name exists: rename it first"));
+        }
+        let owner = projects::owner_of(tx, &project.name, "profiles")?;
+        let of = profiles::by_names(tx, owner, &instance.profiles)?;
+        let mut own = instance.config.clone();
+        own.retain(|_, value| !value.is_empty());
+        let config = expand_config(of.iter().map(|profile| &profile.config), &own);
+        let expand = |own: &Devices| expand_devices(of.iter().map(|profile| &profile.devices), own);
+        let own_devices =
+            with_root(&instance.devices, &expand(&instance.devices), &instance.expanded_devices);
+        let devices = expand(&own_devices);
+        let mut facts = device_facts(tx, &project)?;
+        facts.pools.extend(self.scan.pools.iter().map(|pool| pool.name().to_owned()));
+        check_recovered(&self.registry, &own, &instance.profiles, &own_devices, &devices, &facts)?;
+        idmap::assign(tx, &mut own, &config, &self.ids)?;
+        own.insert(shift::OWNERS.to_owned(), "[]".to_owned());
+        let architecture: Architecture = instance
+            .architecture
+            .parse()
+            .map_err(|_| Error::bad_request(format!("Unknown architecture {:?}", instance.architecture)))?;
+        Ok(instances::NewInstance {
+            project_id: project.id,
+            node_id: nodes::LONE,
+            name: key.name.to_string(),
+            architecture: architecture.id(),
+            kind: InstanceKind::Container.id(),
+            ephemeral: instance.ephemeral,
+            created: time(instance.created_at).unwrap_or_else(Utc::now),
+            stateful: instance.stateful,
+            last_used: time(instance.last_used_at),
+            description: instance.description.clone(),
+            config: own,
+            devices: own_devices,
+            profiles: of.iter().map(|profile| profile.id).collect(),
+        })
+    }
 }
 
 struct Missing<'a> {
@@ -87,72 +147,6 @@ impl Missing<'_> {
     }
 }
 
-/// The row of an instance, after all rules were asked.
-fn plan(
-    tx: &Tx<'_>,
-    registry: &Registry,
-    ids: &Result<HostIds, String>,
-    scan: &Scan,
-    one: &Described,
-) -> Result<instances::NewInstance> {
-    let key = &one.key;
-    let instance = one.file.container.as_ref().ok_or_else(|| Error::internal("Nothing is described"))?;
-    let planned = plan_one(tx, registry, ids, scan, key, instance);
-    planned.map_err(|error| {
-        error.context(format!(
-            "Failed recovering instance {:?} in project {:?}",
-            key.name.as_str(),
-            key.project.as_str()
-        ))
-    })
-}
-
-fn plan_one(
-    tx: &Tx<'_>,
-    registry: &Registry,
-    ids: &Result<HostIds, String>,
-    scan: &Scan,
-    key: &InstanceKey,
-    instance: &Instance,
-) -> Result<instances::NewInstance> {
-    let project = projects::get(tx, key.project.as_str())?;
-    if instances::find(tx, project.id, key.name.as_str())?.is_some() {
-        return Err(Error::conflict("An instance of this name exists: rename it first"));
-    }
-    let owner = projects::owner_of(tx, &project.name, "profiles")?;
-    let of = profiles::by_names(tx, owner, &instance.profiles)?;
-    let mut own = instance.config.clone();
-    own.retain(|_, value| !value.is_empty());
-    let config = expand_config(of.iter().map(|profile| &profile.config), &own);
-    let expand = |own: &Devices| expand_devices(of.iter().map(|profile| &profile.devices), own);
-    let own_devices = with_root(&instance.devices, &expand(&instance.devices), &instance.expanded_devices);
-    let devices = expand(&own_devices);
-    let mut facts = device_facts(tx, &project)?;
-    facts.pools.extend(scan.pools.iter().map(|pool| pool.name().to_owned()));
-    check_recovered(registry, &own, &instance.profiles, &own_devices, &devices, &facts)?;
-    idmap::assign(tx, &mut own, &config, ids)?;
-    own.insert(shift::OWNERS.to_owned(), "[]".to_owned());
-    let architecture: Architecture = instance
-        .architecture
-        .parse()
-        .map_err(|_| Error::bad_request(format!("Unknown architecture {:?}", instance.architecture)))?;
-    Ok(instances::NewInstance {
-        project_id: project.id,
-        node_id: nodes::LONE,
-        name: key.name.to_string(),
-        architecture: architecture.id(),
-        kind: InstanceKind::Container.id(),
-        ephemeral: instance.ephemeral,
-        created: time(instance.created_at).unwrap_or_else(Utc::now),
-        stateful: instance.stateful,
-        last_used: time(instance.last_used_at),
-        description: instance.description.clone(),
-        config: own,
-        devices: own_devices,
-        profiles: of.iter().map(|profile| profile.id).collect(),
-    })
-}
-
 /// The devices of an instance, with the root disk that it had where its profiles have none (any more).
 fn with_root(own: &Devices, present: &Devices, before: &Devices) -> Devices {
     let mut own = own.clone();
@@ -173,16 +167,16 @@ fn time(at: Timestamp) -> Option<chrono::DateTime<Utc>> {
 /// # Errors
 /// Somebody else was faster, or a project forbids it.
 pub async fn all(core: &SharedCore, scan: &Scan) -> Result<()> {
-    let (registry, ids, scan) = (core.device_registry(), core.host_ids.clone(), scan.clone());
+    let rules = Rules::of(core, scan);
     core.db
         .write(move |tx| {
             let mut pools = Vec::new();
-            for pool in &scan.pools {
+            for pool in &rules.scan.pools {
                 pools.push(pool_id(tx, pool)?);
             }
-            for (pool, id) in scan.pools.iter().zip(pools) {
+            for (pool, id) in rules.scan.pools.iter().zip(pools) {
                 for unknown in &pool.volumes {
-                    record(tx, &registry, &ids, &scan, id, unknown)?;
+                    record(tx, &rules, id, unknown)?;
                 }
             }
             Ok(())
@@ -199,14 +193,7 @@ fn pool_id(tx: &Tx<'_>, pool: &Looked) -> Result<i64> {
     storage_pools::insert(tx, nodes::LONE, name, driver, &pool.description, config, storage_pools::CREATED)
 }
 
-fn record(
-    tx: &Tx<'_>,
-    registry: &Registry,
-    ids: &Result<HostIds, String>,
-    scan: &Scan,
-    pool_id: i64,
-    unknown: &Unknown,
-) -> Result<()> {
+fn record(tx: &Tx<'_>, rules: &Rules, pool_id: i64, unknown: &Unknown) -> Result<()> {
     let project = unknown.volume.project.as_str();
     let project_id = projects::require(tx, project)?;
     let Some(one) = &unknown.instance else {
@@ -223,7 +210,7 @@ fn record(
         }
         return allowed(tx, project, Change::NewVolume);
     };
-    let row = plan(tx, registry, ids, scan, one)?;
+    let row = rules.plan(tx, one)?;
     let instance = instances::insert(tx, &row)?;
     allowed(tx, project, Change::NewInstance(&one.key))?;
     let of = one.file.volume.clone().unwrap_or_default();

@@ -293,6 +293,22 @@ pub fn label(project: &str, instance: &str, device: &str) -> String {
 }
 
 #[cfg(test)]
+pub(crate) mod testing {
+    use super::PortFilter;
+
+    /// A filter of the interface `v0` with these networks.
+    pub fn filter(ipv4: Option<&[&str]>, ipv6: Option<&[&str]>) -> PortFilter {
+        let list = |list: &[&str]| list.iter().map(|text| text.parse().unwrap()).collect();
+        PortFilter {
+            interface: "v0".to_owned(),
+            mac: "00:16:3e:11:22:33".parse().unwrap(),
+            ipv4: ipv4.map(list),
+            ipv6: ipv6.map(list),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -126,16 +126,7 @@ fn target_is_in(network: &Cidr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn filter(ipv4: Option<&[&str]>, ipv6: Option<&[&str]>) -> PortFilter {
-        let list = |list: &[&str]| list.iter().map(|text| text.parse().unwrap()).collect();
-        PortFilter {
-            interface: "v0".to_owned(),
-            mac: "00:16:3e:11:22:33".parse().unwrap(),
-            ipv4: ipv4.map(list),
-            ipv6: ipv6.map(list),
-        }
-    }
+    use crate::firewall::testing::filter;
 
     #[test]
     fn all_filters() {

@@ -172,16 +172,7 @@ fn prefix(network: &Cidr) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn filter(ipv4: Option<&[&str]>, ipv6: Option<&[&str]>) -> PortFilter {
-        let list = |list: &[&str]| list.iter().map(|text| text.parse().unwrap()).collect();
-        PortFilter {
-            interface: "v0".to_owned(),
-            mac: "00:16:3e:11:22:33".parse().unwrap(),
-            ipv4: ipv4.map(list),
-            ipv6: ipv6.map(list),
-        }
-    }
+    use crate::firewall::testing::filter;
 
     fn texts(calls: &[Vec<String>]) -> Vec<String> {
         calls.iter().map(|call| call.join(" ")).collect()
