@@ -123,7 +123,7 @@ fn volume_snapshots_live_and_leave_nothing() {
     daemon.ok("PUT", &format!("{there}/named"), &json!({"expires_at": "2001-01-01T00:00:00Z"}));
     daemon.stop();
     daemon.launch();
-    lxd_testkit::wait_for("the expired snapshot to go", 20, || {
+    lxd_testkit::wait_for("the expired snapshot to go", 90, || {
         (daemon.get(&there).metadata() == json!([format!("{there}/later")])).then_some(())
     });
     daemon.ok("DELETE", &format!("{copies}/v2"), &json!({}));

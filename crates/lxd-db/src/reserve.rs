@@ -7,10 +7,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// The whole.
-const SIZE: u64 = 4 << 20;
+const SIZE: u64 = 1 << 20;
 
 /// What is given back at once: a few commits. Somebody else may take it first, so it must not be all.
-const STEP: u64 = 512 << 10;
+const STEP: u64 = 256 << 10;
 
 fn path(dir: &Path) -> PathBuf {
     dir.join("reserve")

@@ -170,6 +170,15 @@ fn create(
     append: bool,
     owner: FileOwner,
 ) -> io::Result<(FileReply, Option<OwnedFd>)> {
+    let (reply, fd) = whole(root, path, append, owner)?;
+    if let (Some(fd), false) = (&fd, append) {
+        rustix::fs::ftruncate(fd, 0)?;
+    }
+    Ok((reply, fd))
+}
+
+/// Opens a file for writing, with what is in it; makes it if need be.
+fn whole(root: &Dir, path: &str, append: bool, owner: FileOwner) -> io::Result<(FileReply, Option<OwnedFd>)> {
     let flags = OFlags::WRONLY | READ | if append { OFlags::APPEND } else { OFlags::empty() };
     let fresh = flags | OFlags::CREATE | OFlags::EXCL;
     let (fd, new) = match root.open_in_root(path, fresh, owner.mode & 0o7777) {
@@ -187,11 +196,7 @@ fn create(
         rustix::fs::fchown(&fd, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
         rustix::fs::fchmod(&fd, Mode::from_raw_mode(owner.mode & 0o7777))?;
     }
-    let (reply, fd) = opened(fd)?;
-    if let (Some(fd), false) = (&fd, append) {
-        rustix::fs::ftruncate(fd, 0)?;
-    }
-    Ok((reply, fd))
+    opened(fd)
 }
 
 fn write(root: &Dir, path: &str, append: bool, owner: FileOwner, content: &[u8]) -> io::Result<()> {
@@ -229,14 +234,15 @@ impl Incoming {
         }
     }
 
-    /// An existing file keeps its identity (links, owner, who has it open): only its content changes.
+    /// An existing file keeps its identity (links, owner, who has it open): only its content changes. It is not truncated here,
+    /// as writing over what is allocated is faster and finds room on a full disk.
     fn publish(self, root: &Dir) -> io::Result<(FileReply, Option<OwnedFd>)> {
         if let Some((fd, parent, name)) = &self.unnamed
             && rustix::fs::linkat(fd, "", parent, name.as_os_str(), AtFlags::EMPTY_PATH).is_ok()
         {
             return done(Ok(()));
         }
-        create(root, &self.path, false, self.owner)
+        whole(root, &self.path, false, self.owner)
     }
 }
 

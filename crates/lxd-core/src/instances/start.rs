@@ -1,6 +1,8 @@
 //! Starting an instance: devices, storage, the container, one transaction.
 
 use std::collections::{BTreeMap, HashSet};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use chrono::Utc;
@@ -128,7 +130,23 @@ async fn run_container(
     spec.cgroup.extend(processors);
     add_seccomp(core, model, &mut spec).await?;
     core.faults.point("container prepared")?;
-    core.containers()?.start(&spec).await
+    let started = core.containers()?.start(&spec).await;
+    started.map_err(|error| match closed_folder(core.paths.root()) {
+        Some(folder) if !idmap.is_empty() => error.context(format!(
+            "Root of an unprivileged instance may not enter {folder:?}, in which the daemon's directory is (chmod o+x it, or set \
+             LXD_DIR to another place)"
+        )),
+        _ => error,
+    })
+}
+
+/// The first folder above the daemon's directory that only its owner may enter.
+fn closed_folder(root: &Path) -> Option<&Path> {
+    let above: Vec<&Path> = root.ancestors().skip(1).collect();
+    above
+        .into_iter()
+        .rev()
+        .find(|folder| std::fs::metadata(folder).is_ok_and(|found| found.permissions().mode() & 0o001 == 0))
 }
 
 /// Makes the root file system ready for the map: on kernels that can, the mount shifts the ids. Returns whether.
@@ -217,4 +235,25 @@ pub(super) fn stopped_keys(volatile: Config) -> BTreeMap<String, Option<String>>
         volatile.into_iter().map(|(key, value)| (key, Some(value))).collect();
     keys.insert("volatile.last_state.power".to_owned(), Some("STOPPED".to_owned()));
     keys
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+
+    use super::*;
+
+    #[test]
+    fn folders_that_nobody_may_enter_are_found() {
+        let place = tempfile::tempdir().unwrap();
+        let closed = place.path().join("closed");
+        let root = closed.join("between/lxd");
+        std::fs::create_dir_all(&root).unwrap();
+        let mode = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        mode(place.path(), 0o711);
+        mode(&root, 0o700);
+        assert_eq!(closed_folder(&root), None, "the daemon's own directory has a mode of its own");
+        mode(&closed, 0o700);
+        assert_eq!(closed_folder(&root), Some(&*closed));
+    }
 }

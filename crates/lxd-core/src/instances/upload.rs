@@ -2,7 +2,8 @@
 //! leaves what was there.
 
 use std::fs::File;
-use std::io::{self, Seek};
+use std::io;
+use std::os::unix::fs::FileExt;
 
 use lxd_auth::{Caller, Permit};
 use lxd_sys::Dir;
@@ -11,11 +12,16 @@ use lxd_types::error::Context;
 use lxd_types::helper::{FileOwner, FileReply, FileRequest};
 use lxd_types::names::InstanceName;
 use lxd_types::{Error, Result};
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
 
 use super::InstanceKey;
 use super::content::{self, told};
 use super::file_sessions::Session;
 use crate::SharedCore;
+
+/// How much is copied at once.
+const STEP: usize = 256 << 10;
 
 /// A file on its way into an instance. Dropped, it leaves nothing.
 pub struct Upload {
@@ -68,16 +74,37 @@ impl Upload {
         if let (FileReply::Opened(_), Some(target)) =
             self.session.files()?.request(&FileRequest::Publish).await.map_err(told)?
         {
-            let (mut from, mut to) = (self.file, File::from(target));
-            let copying = tokio::task::spawn_blocking(move || {
-                from.rewind()?;
-                io::copy(&mut from, &mut to)
-            });
+            let (from, to) = (self.file, File::from(target));
+            let copying = tokio::task::spawn_blocking(move || replace(&from, &to).map(|()| from));
             let copied = copying.await.map_err(|panic| Error::internal(panic.to_string()))?;
-            copied.context("Failed to write the file")?;
+            let received = copied.context("Failed to write the file")?;
+            // Its blocks and pages go while the client has its answer already.
+            tokio::task::spawn_blocking(move || drop(received));
         }
         self.core.tell(&self.caller, content::pushed(&self.key, &self.path));
         Ok(())
+    }
+}
+
+/// Gives a file the content of another one. The room is asked for first: a full disk leaves what was there.
+fn replace(from: &File, to: &File) -> io::Result<()> {
+    let size = from.metadata()?.len();
+    if size > 0 {
+        // Not every file system knows this.
+        let room = rustix::fs::fallocate(to, FallocateFlags::KEEP_SIZE, 0, size);
+        if matches!(room, Err(Errno::NOSPC | Errno::DQUOT)) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+    }
+    let mut buffer = vec![0; STEP];
+    let mut at = 0;
+    loop {
+        let length = from.read_at(&mut buffer, at)?;
+        if length == 0 {
+            return to.set_len(at);
+        }
+        to.write_all_at(&buffer[..length], at)?;
+        at += length as u64;
     }
 }
 
