@@ -135,8 +135,14 @@ fn a_large_file_is_pushed_wholly_or_not_at_all() {
         assert_eq!(old.bytes, b"as it was");
         assert_eq!(daemon.get(&format!("/1.0/instances/{instance}/files?path=/root/new")).status, 404);
 
-        let content = vec![b'w'; LENGTH];
-        for name in ["old", "new"] {
+        // The last ones are longer and shorter than what is there.
+        for (name, letter, length) in [
+            ("old", b'w', LENGTH),
+            ("new", b'w', LENGTH),
+            ("old", b'l', LENGTH + 9),
+            ("new", b's', LENGTH / 2),
+        ] {
+            let content = vec![letter; length];
             let path = format!("/1.0/instances/{instance}/files?path=/root/{name}");
             let headers = [("X-LXD-mode", "0600"), ("X-LXD-uid", "7")];
             let answer =
@@ -150,6 +156,6 @@ fn a_large_file_is_pushed_wholly_or_not_at_all() {
         }
         // It is the same file still.
         let other = std::fs::metadata(root.join("other-name")).unwrap();
-        assert_eq!(other.len(), LENGTH as u64);
+        assert_eq!(other.len(), (LENGTH + 9) as u64);
     }
 }
