@@ -171,6 +171,31 @@ const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "images and backups into volumes",
+        before: stores,
+        request: (
+            "PATCH",
+            "/1.0",
+            r#"{"config": {"storage.images_volume": "default/v1", "storage.backups_volume": "default/v2"}}"#,
+        ),
+        after: stores_home,
+    },
+    Case {
+        name: "images and backups out of a volume and into another",
+        before: |daemon| {
+            stores(daemon);
+            let config =
+                json!({"storage.images_volume": "default/v1", "storage.backups_volume": "default/v2"});
+            daemon.ok("PATCH", "/1.0", &json!({"config": config}));
+        },
+        request: (
+            "PATCH",
+            "/1.0",
+            r#"{"config": {"storage.images_volume": "", "storage.backups_volume": "default/v3"}}"#,
+        ),
+        after: stores_home,
+    },
+    Case {
         name: "volume backup",
         before: volume,
         request: ("POST", "/1.0/storage-pools/default/volumes/custom/v1/backups", r#"{"name": "b2"}"#),
@@ -351,6 +376,39 @@ fn goes_on(daemon: &Daemon) {
 
 fn remove(daemon: &Daemon) {
     daemon.remove("c1");
+}
+
+/// Volumes for what the server keeps, and a backup.
+fn stores(daemon: &Daemon) {
+    create(daemon);
+    daemon.ok("POST", "/1.0/instances/c1/backups", &json!({"name": "b1", "compression_algorithm": "none"}));
+    for name in ["v1", "v2", "v3"] {
+        daemon.ok("POST", "/1.0/storage-pools/default/volumes/custom", &json!({"name": name}));
+    }
+}
+
+/// Images and backups are whole wherever they are, and go back to where they come from.
+fn stores_home(daemon: &Daemon) {
+    for pass in ["after the fault", "at home"] {
+        let image =
+            daemon.get("/1.0/images/aliases/busybox").metadata()["target"].as_str().unwrap().to_owned();
+        for path in [format!("/1.0/images/{image}/export"), "/1.0/instances/c1/backups/b1/export".to_owned()]
+        {
+            assert!(daemon.get(&path).bytes.len() > 1000, "{path} {pass}");
+        }
+        let home = json!({"storage.images_volume": "", "storage.backups_volume": ""});
+        daemon.ok("PATCH", "/1.0", &json!({"config": home}));
+    }
+    let root = daemon.lxd_dir();
+    for name in ["v1", "v2", "v3"] {
+        let place = root.join(format!("storage-pools/default/custom/default_{name}"));
+        assert_eq!(std::fs::read_dir(place).unwrap().count(), 0, "{name} is empty");
+        daemon.ok("DELETE", &format!("/1.0/storage-pools/default/volumes/custom/{name}"), &Value::Null);
+    }
+    for folder in ["images.new", "backups.new"] {
+        assert!(root.join(folder).symlink_metadata().is_err(), "{folder} is gone");
+    }
+    remove(daemon);
 }
 
 /// Arms a fault; how many points were passed since the last call.

@@ -48,6 +48,7 @@ mod snapshots;
 mod speed;
 mod state;
 mod storage;
+mod stores;
 mod terminal;
 mod trust;
 mod trust_loss;

@@ -176,10 +176,10 @@ keys! {
     STORAGE = [
         /// Volume that holds the backup tarballs (POOL/VOLUME).
         STORAGE_BACKUPS_VOLUME: String =
-            Key::new("storage.backups_volume").live().local().check(pool_volume).since("daemon_storage"),
+            Key::new("storage.backups_volume").live().local().since("daemon_storage"),
         /// Volume that holds the image tarballs (POOL/VOLUME).
         STORAGE_IMAGES_VOLUME: String =
-            Key::new("storage.images_volume").live().local().check(pool_volume).since("daemon_storage"),
+            Key::new("storage.images_volume").live().local().since("daemon_storage"),
     ]
 }
 
@@ -372,13 +372,6 @@ fn architecture(text: &str) -> Result<(), ValueError> {
     match text.parse::<Architecture>() {
         Ok(_) => Ok(()),
         Err(_) => Err(ValueError(format!("Invalid value {text:?} (not one of [{}])", names().join(" ")))),
-    }
-}
-
-fn pool_volume(text: &str) -> Result<(), ValueError> {
-    match text.split_once('/') {
-        Some((pool, volume)) if !pool.is_empty() && !volume.is_empty() && !volume.contains('/') => Ok(()),
-        _ => Err(ValueError::new("Invalid syntax for volume, must be <pool>/<volume>")),
     }
 }
 

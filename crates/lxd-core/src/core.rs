@@ -13,7 +13,7 @@ use lxd_db::Db;
 use lxd_device::Registry;
 use lxd_host::netlink::Netlink;
 use lxd_host::{Helper, RealRunner, Runner};
-use lxd_image::Store;
+use lxd_image::{Occupancy, Store};
 use lxd_network::bridge::Bridges;
 use lxd_task::background::Runs;
 use lxd_task::journal;
@@ -86,6 +86,8 @@ pub struct Core {
     pub turns: Turns,
     /// By instance (`project/name`): held while its `backup.yaml` is written, and by whoever removes, renames or replaces its volume.
     pub backup_files: Turns,
+    /// Who works in the folder of all backups.
+    pub backup_store: Occupancy,
     /// What runs on this member.
     pub runtime: Runtime,
     /// Told when an instance began to have device nodes that may come and go.
@@ -151,12 +153,14 @@ impl Core {
         let db = tokio::task::spawn_blocking(move || Db::open(&dir))
             .await
             .map_err(|panic| Error::with_source(Kind::Internal, "Opening the database panicked", panic))??;
+        let config = stored_config(&db).await?;
+        crate::server::stores::point_all(&paths, &config);
         let images = paths.images();
         let image_store =
             tokio::task::spawn_blocking(move || open_images(images)).await.map_err(|panic| {
                 Error::with_source(Kind::Internal, "Opening the image store panicked", panic)
             })??;
-        let server = Server::new(stored_config(&db).await?, certificate(&paths).await?);
+        let server = Server::new(config, certificate(&paths).await?);
         let trust = TrustStore::default();
         trust.replace(crate::certificates::known(&db).await?);
         let helper = Helper::beside_executable().map_err(|error| error.chain());
@@ -194,6 +198,7 @@ impl Core {
             publishing: tokio::sync::Mutex::default(),
             turns: Turns::default(),
             backup_files: Turns::default(),
+            backup_store: Occupancy::default(),
             runtime: Runtime::default(),
             runner,
             storage_drivers,
@@ -321,6 +326,9 @@ async fn certificate(paths: &Paths) -> Result<ServerCertificate> {
 /// The image store, without what uploads of an earlier run left: nothing is being received yet.
 fn open_images(path: std::path::PathBuf) -> std::result::Result<Store, lxd_image::ImageError> {
     let store = Store::open(path)?;
-    store.sweep()?;
+    // It may be in a volume whose pool is not there yet, or not any more.
+    if let Err(error) = store.sweep() {
+        tracing::warn!(%error, "The folder of images cannot be used now");
+    }
     Ok(store)
 }

@@ -84,7 +84,7 @@ impl PoolVolumes {
     async fn find(&self, wanted: &CustomVolume) -> Result<(Arc<dyn Pool>, VolumeRef, Config)> {
         let core = self.core.upgrade().ok_or_else(|| Error::unavailable("The server is stopping"))?;
         let volume = wanted.clone();
-        let (project, config) = core
+        let row = core
             .db
             .read(move |tx| {
                 let pool = storage_pools::require(tx, volume.pool.as_str()).map_err(|error| {
@@ -98,9 +98,13 @@ impl PoolVolumes {
                         _ => error,
                     })
                     .map_err(|error| error.context("Failed loading custom volume"))
-                    .map(|row| (row.project, row.config))
             })
             .await?;
+        if crate::server::stores::is_used(&core.server.config(), &row) {
+            // Who is root in the instance could put anything into everybody's images.
+            return Err(Error::bad_request("Storage volume is used by LXD itself and cannot be attached"));
+        }
+        let (project, config) = (row.project, row.config);
         let project: ProjectName = project.parse()?;
         let pool = crate::storage_pools::open(&core, wanted.pool.as_str()).await?;
         Ok((pool, VolumeRef::custom(&project, &wanted.volume), config))

@@ -45,8 +45,8 @@ paths! {
     devlxd = "devlxd";
     /// Generated seccomp profiles.
     security_seccomp = "security/seccomp";
-    /// Backups that wait for their download.
-    backups = "backups";
+    /// Backups that wait for their download. With the point: it may be a symbolic link to a volume.
+    backups = "backups/.";
     /// The certificate that TLS clients see.
     server_crt = "server.crt";
     /// Its key.

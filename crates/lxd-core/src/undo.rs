@@ -15,6 +15,7 @@ use crate::backups::{self, Owner};
 use crate::instances::relocate::Place;
 use crate::instances::snapshots::{self, SnapshotKey};
 use crate::instances::{self, InstanceKey};
+use crate::server::stores::Store;
 use crate::storage_volumes::VolumeKey;
 
 /// One undo step, as it stands in the journal. Variants are never renamed: a newer release must be able to
@@ -265,6 +266,15 @@ pub enum Undo {
         /// Its fingerprint.
         fingerprint: Fingerprint,
     },
+    /// Makes images or backups be where the server's configuration says, and nowhere else.
+    MoveStore {
+        /// Which of them.
+        store: Store,
+        /// The key's value before.
+        from: String,
+        /// The key's value after.
+        to: String,
+    },
     /// Finishes the removal of a custom volume that has no row any more.
     RemoveVolume {
         /// Its pool.
@@ -358,6 +368,9 @@ impl Undoer<Undo> for Core {
                 crate::storage_volumes::snapshots::settle(self, &pool, &volume).await
             }
             Undo::ForgetImage { fingerprint } => crate::images::undo_create(self, &fingerprint).await,
+            Undo::MoveStore { store, from, to } => {
+                crate::server::stores::settle(self, store, &from, &to).await
+            }
             Undo::RemoveVolume { pool, volume } => {
                 crate::storage_volumes::remove_leftover(self, &pool, &volume).await
             }

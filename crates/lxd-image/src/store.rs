@@ -10,15 +10,18 @@ use lxd_sys::Dir;
 use lxd_types::names::Fingerprint;
 
 use crate::error::ImageError;
+use crate::occupancy::Occupancy;
 
 /// Names of files that are being received begin so.
 const INCOMING: &str = ".incoming-";
 
-/// `LXD_DIR/images`.
+/// `LXD_DIR/images`: a directory, or a symbolic link to a volume. It is opened for each use: where it leads to changes with
+/// `storage.images_volume`, and may be out of reach.
 #[derive(Clone, Debug)]
 pub struct Store {
-    dir: Arc<Dir>,
     path: Arc<Path>,
+    /// Who works in it.
+    pub occupancy: Occupancy,
 }
 
 /// The open files of an image.
@@ -31,7 +34,7 @@ pub struct ImageFiles {
 }
 
 impl Store {
-    /// Opens the store, making the directory when it is missing. Blocks.
+    /// The store at a path; the directory is made when it is missing. Blocks.
     ///
     /// # Errors
     /// I/O errors.
@@ -43,8 +46,13 @@ impl Store {
             }
             _ => {}
         }
-        let dir = Dir::open(&path).map_err(ImageError::io("Failed to open the image store"))?;
-        Ok(Self { dir: Arc::new(dir), path: path.into() })
+        Ok(Self { path: path.into(), occupancy: Occupancy::default() })
+    }
+
+    /// The directory itself.
+    fn dir(&self) -> Result<Dir, ImageError> {
+        // With the point: the path may be a symbolic link.
+        Dir::open(self.path.join(".")).map_err(ImageError::io("Failed to open the image store"))
     }
 
     /// Bytes that the file system of the store has left. Blocks.
@@ -52,7 +60,7 @@ impl Store {
     /// # Errors
     /// I/O errors.
     pub fn free(&self) -> Result<u64, ImageError> {
-        Ok(self.dir.space().map_err(ImageError::io("Failed to look at the image store"))?.free)
+        Ok(self.dir()?.space().map_err(ImageError::io("Failed to look at the image store"))?.free)
     }
 
     /// The store's path, for messages.
@@ -66,10 +74,11 @@ impl Store {
     /// I/O errors.
     pub fn sweep(&self) -> Result<usize, ImageError> {
         let mut removed = 0;
-        let entries = self.dir.read_dir(".").map_err(ImageError::io("Failed to read the image store"))?;
+        let dir = self.dir()?;
+        let entries = dir.read_dir(".").map_err(ImageError::io("Failed to read the image store"))?;
         for entry in entries {
             if entry.name.to_str().is_some_and(|name| name.starts_with(INCOMING)) {
-                self.dir.remove_file(&entry.name).map_err(ImageError::io("Failed to remove an upload"))?;
+                dir.remove_file(&entry.name).map_err(ImageError::io("Failed to remove an upload"))?;
                 removed += 1;
             }
         }
@@ -78,7 +87,7 @@ impl Store {
 
     /// Whether the image's file is here. Blocks.
     pub fn contains(&self, fingerprint: &Fingerprint) -> bool {
-        self.dir.exists(fingerprint.as_str()).unwrap_or(false)
+        self.dir().is_ok_and(|dir| dir.exists(fingerprint.as_str()).unwrap_or(false))
     }
 
     /// Opens the files of an image. Blocks.
@@ -86,7 +95,8 @@ impl Store {
     /// # Errors
     /// [`ImageError::Missing`].
     pub fn files(&self, fingerprint: &Fingerprint) -> Result<ImageFiles, ImageError> {
-        let open = |name: &str| match self.dir.open_file(name) {
+        let dir = self.dir()?;
+        let open = |name: &str| match dir.open_file(name) {
             Ok(file) => Ok(Some(file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(ImageError::Io { action: "Failed to open the image", source: error }),
@@ -100,8 +110,9 @@ impl Store {
     /// # Errors
     /// I/O errors.
     pub fn remove(&self, fingerprint: &Fingerprint) -> Result<(), ImageError> {
+        let dir = self.dir()?;
         for name in [fingerprint.to_string(), rootfs_name(fingerprint)] {
-            match self.dir.remove_file(&name) {
+            match dir.remove_file(&name) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(ImageError::Io { action: "Failed to remove the image", source: error });
                 }
@@ -124,14 +135,16 @@ impl Store {
     /// A new file for an upload, with its name.
     pub(crate) fn incoming(&self) -> Result<(String, File), ImageError> {
         let name = format!("{INCOMING}{}", uuid::Uuid::new_v4());
-        let file =
-            self.dir.create_new(&name, 0o600).map_err(ImageError::io("Failed to create the image file"))?;
+        let file = self
+            .dir()?
+            .create_new(&name, 0o600)
+            .map_err(ImageError::io("Failed to create the image file"))?;
         Ok((name, file))
     }
 
     /// Opens a file that was received.
     pub(crate) fn open_incoming(&self, name: &str) -> Result<File, ImageError> {
-        self.dir.open_file(name).map_err(ImageError::io("Failed to open the image"))
+        self.dir()?.open_file(name).map_err(ImageError::io("Failed to open the image"))
     }
 
     /// Gives a received file its final name.
@@ -142,12 +155,14 @@ impl Store {
         rootfs: bool,
     ) -> Result<(), ImageError> {
         let name = if rootfs { rootfs_name(fingerprint) } else { fingerprint.to_string() };
-        self.dir.rename(incoming, &name).map_err(ImageError::io("Failed to store the image"))
+        self.dir()?.rename(incoming, &name).map_err(ImageError::io("Failed to store the image"))
     }
 
     /// Removes a received file that is not wanted.
     pub(crate) fn discard(&self, incoming: &str) {
-        if let Err(error) = self.dir.remove_file(incoming) {
+        let remove =
+            |dir: Dir| dir.remove_file(incoming).map_err(ImageError::io("Failed to remove an upload"));
+        if let Err(error) = self.dir().and_then(remove) {
             tracing::warn!(file = incoming, %error, "failed to remove an upload");
         }
     }

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::error::ImageError;
 use crate::inspect::{Inspected, inspect, inspect_split};
+use crate::occupancy::Inside;
 use crate::store::Store;
 
 /// Blocks that may wait for the disk or the hash; hyper's are at most 512 KiB.
@@ -83,9 +84,10 @@ impl Upload {
             return Err(ImageError::BadParts);
         }
         let store = self.store.clone();
+        let inside = store.occupancy.enter().await;
         let (incoming, file) = blocking(move || {
             let (name, file) = store.incoming()?;
-            Ok((Incoming { store, name: Some(name) }, file))
+            Ok((Incoming { store, name: Some(name), _inside: inside }, file))
         })
         .await?;
         let worker = Worker::start(file, |file: &mut File, block| {
@@ -198,6 +200,8 @@ struct Writing {
 struct Incoming {
     store: Store,
     name: Option<String>,
+    /// The store stays where it is meanwhile.
+    _inside: Inside,
 }
 
 impl Incoming {

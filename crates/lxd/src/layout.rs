@@ -39,6 +39,10 @@ const DIRECTORIES: &[(&str, u32)] = &[
     ("virtual-machines-snapshots", 0o700),
 ];
 
+/// Directories that may be symbolic links to volumes (`storage.images_volume`, `storage.backups_volume`): what they lead to
+/// is perhaps not mounted yet, and has its modes already.
+const MOVABLE: [&str; 2] = ["backups", "images"];
+
 /// Makes what is missing, and sets the modes of what is there.
 ///
 /// # Errors
@@ -48,6 +52,10 @@ pub fn make(root: &Path) -> Result<()> {
         std::fs::create_dir_all(parent).context(format!("Failed to create {}", parent.display()))?;
     }
     for (name, mode) in DIRECTORIES {
+        let top = name.split('/').next().unwrap_or_default();
+        if MOVABLE.contains(&top) && root.join(top).is_symlink() {
+            continue;
+        }
         let path = if name.is_empty() { root.to_owned() } else { root.join(name) };
         one(&path, *mode).context(format!("Failed to create {}", path.display()))?;
     }

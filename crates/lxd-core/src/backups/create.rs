@@ -128,6 +128,7 @@ async fn run(
         optimized,
         ..rows::Backup::default()
     };
+    let _inside = core.backup_store.enter().await;
     core.undoable(async |undo: &mut Log| {
         undo.push(key.owner.forget(name, row.created)).await?;
         record(core, key, row.clone()).await?;

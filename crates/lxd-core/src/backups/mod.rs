@@ -264,6 +264,7 @@ async fn in_folder<T: Send + 'static>(
     owner: &Owner,
     work: impl FnOnce(Dir) -> std::io::Result<T> + Send + 'static,
 ) -> Result<T> {
+    let _inside = core.backup_store.enter().await;
     let (root, path) = (core.paths.backups(), owner.folder());
     let done = tokio::task::spawn_blocking(move || {
         let all = Dir::open(root)?;
@@ -298,6 +299,7 @@ fn folder(all: &Dir, path: &str) -> std::io::Result<Dir> {
 /// # Errors
 /// The file system refuses it.
 pub(crate) async fn carry(core: &crate::Core, old: &VolumeKey, new: &VolumeKey) -> Result<()> {
+    let _inside = core.backup_store.enter().await;
     let [old, new] = [old, new].map(|key| Owner::Volume(key.clone()).folder());
     let root = core.paths.backups();
     let done = tokio::task::spawn_blocking(move || {
@@ -325,6 +327,7 @@ pub(crate) async fn carry(core: &crate::Core, old: &VolumeKey, new: &VolumeKey) 
 /// # Errors
 /// The file system refuses it.
 pub(crate) async fn remove_all(core: &crate::Core, volume: &VolumeKey) -> Result<()> {
+    let _inside = core.backup_store.enter().await;
     let (root, path) = (core.paths.backups(), Owner::Volume(volume.clone()).folder());
     let done = tokio::task::spawn_blocking(move || {
         let all = Dir::open(root)?;

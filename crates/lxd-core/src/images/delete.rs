@@ -68,6 +68,7 @@ pub async fn undo_create(core: &Core, fingerprint: &Fingerprint) -> Result<()> {
         return Ok(());
     }
     crate::storage_pools::forget_image(core, fingerprint).await?;
+    let _inside = core.image_store.occupancy.enter().await;
     let (store, fingerprint) = (core.image_store.clone(), fingerprint.clone());
     let removed = tokio::task::spawn_blocking(move || store.remove(&fingerprint)).await;
     Ok(removed.map_err(|panic| Error::with_source(Kind::Internal, "Removing an image panicked", panic))??)

@@ -73,11 +73,14 @@ pub async fn link_snapshots(core: &SharedCore, key: &InstanceKey) -> Result<()> 
 /// Something cannot be removed.
 pub async fn remove_directories(core: &SharedCore, key: &InstanceKey) -> Result<()> {
     let name = key.storage_name();
+    let (_inside, backups) = (core.backup_store.enter().await, core.paths.backups());
     below(core, move |root| {
         for (directory, _) in DIRECTORIES {
             ignore(root.open_dir(directory)?.remove_tree(&name), io::ErrorKind::NotFound)?;
         }
-        ignore(root.open_dir("backups/instances")?.remove_tree(&name), io::ErrorKind::NotFound)?;
+        // They may be in a volume whose pool is not there: then they stay, and the instance goes all the same.
+        let removed = Dir::open(backups).and_then(|all| all.remove_tree(format!("instances/{name}")));
+        ignore(removed, io::ErrorKind::NotFound)?;
         let profiles = root.open_dir("security/seccomp")?;
         ignore(profiles.remove_file(&name), io::ErrorKind::NotFound)?;
         ignore(root.open_dir("snapshots")?.remove_file(&name), io::ErrorKind::NotFound)?;
@@ -93,12 +96,14 @@ pub async fn remove_directories(core: &SharedCore, key: &InstanceKey) -> Result<
 /// Something cannot be renamed.
 pub async fn rename_directories(core: &SharedCore, old: &InstanceKey, new: &InstanceKey) -> Result<()> {
     let (from, to) = (old.storage_name(), new.storage_name());
+    let (_inside, backups) = (core.backup_store.enter().await, core.paths.backups());
     below(core, move |root| {
         for (directory, _) in DIRECTORIES {
             let place = root.open_dir(directory)?;
             ignore(place.rename(&from, &to), io::ErrorKind::NotFound)?;
         }
-        ignore(root.open_dir("backups/instances")?.rename(&from, &to), io::ErrorKind::NotFound)?;
+        let [had, has] = [&from, &to].map(|name| format!("instances/{name}"));
+        ignore(Dir::open(backups)?.rename(had, has), io::ErrorKind::NotFound)?;
         ignore(root.open_dir("security/seccomp")?.remove_file(&from), io::ErrorKind::NotFound)?;
         ignore(root.open_dir("snapshots")?.remove_file(&from), io::ErrorKind::NotFound)?;
         ignore(root.open_dir("containers")?.remove_file(&from), io::ErrorKind::NotFound)

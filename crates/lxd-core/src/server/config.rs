@@ -10,6 +10,7 @@ use lxd_types::names::ProjectName;
 use lxd_types::{Config, Error, Result};
 use serde_json::Value;
 
+use super::stores;
 use crate::warnings::WarningType;
 use crate::{Core, Lifecycle};
 
@@ -81,13 +82,10 @@ impl Core {
         crate::identity::check(&new)?;
         let touched = changed(&old, &new);
         if !touched.is_empty() {
-            self.apply_listeners(&touched).await?;
-            if let Err(error) = self.store(&new).await {
-                self.apply_listeners(&changed(&new, &old)).await?;
-                return Err(error);
-            }
             let silent = without_effect(&touched);
-            self.server.set_config(new);
+            // Held to the end: until the configuration says so nobody knows that a volume is the server's.
+            let moves = stores::enter(self, &old, &new).await?;
+            stores::carry(self, &moves, async || self.commit(&touched, &old, &new).await).await?;
             crate::identity::apply(self);
             if !silent.is_empty() {
                 self.warn(WarningType::NoEffect, &silent).await;
@@ -95,6 +93,17 @@ impl Core {
         }
         let event = Lifecycle::new("config-updated", "/1.0").in_project(&ProjectName::default_project());
         self.tell(permit.caller(), event);
+        Ok(())
+    }
+
+    /// Applies and records a changed configuration; what was applied is taken back when it cannot be recorded.
+    async fn commit(&self, touched: &[(&str, &str)], old: &Config, new: &Config) -> Result<()> {
+        self.apply_listeners(touched).await?;
+        if let Err(error) = self.store(new).await {
+            self.apply_listeners(&changed(new, old)).await?;
+            return Err(error);
+        }
+        self.server.set_config(new.clone());
         Ok(())
     }
 

@@ -4,6 +4,7 @@ mod config;
 pub mod environment;
 mod features;
 mod host;
+pub(crate) mod stores;
 mod view;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};

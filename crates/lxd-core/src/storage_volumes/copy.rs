@@ -13,7 +13,7 @@ use lxd_types::{Config, Error, Kind, Result};
 
 use super::create::{self, CreateVolume, Make};
 use super::snapshots::{self, SnapshotKey};
-use super::{Found, VolumeKey, enter, find};
+use super::{Found, VolumeKey, enter, find, refuse_own};
 use crate::journal::Log;
 use crate::{SharedCore, Undo};
 
@@ -138,6 +138,11 @@ async fn run(core: &SharedCore, permit: &Permit, source: &Source, mut request: C
 /// what differs is written.
 async fn refresh(core: &SharedCore, from: &Opened, target: &VolumeKey, there: Found) -> Result<()> {
     let _gate = enter(core, [target], "refresh").await?;
+    let own = Error::bad_request(format!(
+        "Volume \"{}\" is used by LXD itself and cannot be refreshed",
+        target.name
+    ));
+    refuse_own(core, &there.row, own)?;
     let to = there.volume()?;
     if to.content != from.origin.volume().content {
         return Err(Error::bad_request(format!("Volume \"{}\" holds content of another type", target.name)));

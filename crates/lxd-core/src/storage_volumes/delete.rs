@@ -6,7 +6,7 @@ use lxd_storage::{VolumeKind, VolumeRef};
 use lxd_types::names::PoolName;
 use lxd_types::{Error, Kind, Result};
 
-use super::{VolumeKey, enter, find};
+use super::{VolumeKey, enter, find, refuse_own};
 use crate::journal::Log;
 use crate::lifecycle::Lifecycle;
 use crate::{Core, SharedCore, Undo};
@@ -36,6 +36,8 @@ async fn run(core: &SharedCore, permit: &Permit, key: &VolumeKey) -> Result<()> 
 pub(super) async fn remove(core: &SharedCore, key: &VolumeKey) -> Result<()> {
     let wanted = key.clone();
     let found = core.db.read(move |tx| find(tx, &wanted)).await?;
+    let in_use = || Error::bad_request("The storage volume is still in use");
+    refuse_own(core, &found.row, in_use())?;
     let volume = found.volume()?;
     let pool = crate::storage_pools::open_row(core, &found.pool).await?;
     core.undoable(async |undo: &mut Log| {
@@ -46,7 +48,7 @@ pub(super) async fn remove(core: &SharedCore, key: &VolumeKey) -> Result<()> {
                 let found = find(tx, &wanted)?;
                 let is_image = wanted.kind == VolumeKind::Image;
                 if !is_image && !storage_volumes::used_by(tx, &found.row)?.is_empty() {
-                    return Err(Error::bad_request("The storage volume is still in use"));
+                    return Err(in_use());
                 }
                 storage_volumes::delete(tx, found.row.id)
             })

@@ -4,8 +4,8 @@ use lxd_api::storage_volume::{StorageVolume, StorageVolumeState, StorageVolumeSt
 use lxd_auth::{Caller, Permit};
 use lxd_db::{Tx, nodes, storage_pools, storage_volumes};
 use lxd_storage::VolumeKind;
-use lxd_types::Result;
 use lxd_types::names::ProjectName;
+use lxd_types::{Config, Result};
 
 use super::{VolumeKey, content, find, volume_ref};
 use crate::{Core, with_project};
@@ -25,12 +25,13 @@ pub struct Listed {
 /// "Storage pool not found", "Project not found".
 pub async fn list(core: &Core, permit: &Permit, pool: &str, kind: Option<VolumeKind>) -> Result<Vec<Listed>> {
     let (pool, project, caller) = (pool.to_owned(), permit.project().clone(), permit.caller().clone());
+    let config = core.server.config();
     core.db
         .read(move |tx| {
             let pool = storage_pools::get(tx, &pool, nodes::LONE)?;
             let mut listed = Vec::new();
             for kind in VolumeKind::ALL.into_iter().filter(|each| kind.is_none_or(|kind| kind == *each)) {
-                listed.extend(of_kind(tx, &caller, &project, &pool, kind)?);
+                listed.extend(of_kind(tx, (&config, &caller), &project, &pool, kind)?);
             }
             Ok(listed)
         })
@@ -39,7 +40,7 @@ pub async fn list(core: &Core, permit: &Permit, pool: &str, kind: Option<VolumeK
 
 fn of_kind(
     tx: &Tx<'_>,
-    caller: &Caller,
+    asked: (&Config, &Caller),
     project: &ProjectName,
     pool: &storage_pools::Pool,
     kind: VolumeKind,
@@ -56,7 +57,7 @@ fn of_kind(
         let owner: ProjectName = row.project.parse()?;
         let mut snapshots = storage_volumes::snapshots(tx, row.id)?;
         snapshots.sort_by(|a, b| a.name.cmp(&b.name));
-        let volume = view(tx, caller, row)?;
+        let volume = view(tx, asked, row)?;
         let snapshots = snapshots.into_iter().map(|snapshot| Listed {
             url: with_project(&format!("{url}/snapshots/{}", snapshot.name), &owner),
             volume: snapshot_view(&volume, snapshot),
@@ -91,8 +92,8 @@ fn snapshot_view(of: &StorageVolume, snapshot: storage_volumes::Snapshot) -> Sto
 /// # Errors
 /// "Storage pool not found", "Storage pool volume not found".
 pub async fn get(core: &Core, permit: &Permit, key: &VolumeKey) -> Result<StorageVolume> {
-    let (key, caller) = (key.clone(), permit.caller().clone());
-    core.db.read(move |tx| view(tx, &caller, find(tx, &key)?.row)).await
+    let (key, caller, config) = (key.clone(), permit.caller().clone(), core.server.config());
+    core.db.read(move |tx| view(tx, (&config, &caller), find(tx, &key)?.row)).await
 }
 
 /// What a volume takes.
@@ -109,13 +110,22 @@ pub async fn state(core: &Core, key: &VolumeKey) -> Result<StorageVolumeState> {
     Ok(StorageVolumeState { usage: Some(StorageVolumeStateUsage { used, total }) })
 }
 
-fn view(tx: &Tx<'_>, caller: &Caller, row: storage_volumes::Volume) -> Result<StorageVolume> {
+/// A volume as a caller sees it, on a server of this configuration.
+fn view(
+    tx: &Tx<'_>,
+    (config, caller): (&Config, &Caller),
+    row: storage_volumes::Volume,
+) -> Result<StorageVolume> {
     let users = storage_volumes::used_by(tx, &row)?;
+    let own = crate::server::stores::is_used(config, &row).then(|| "/1.0".to_owned());
     let kind = VolumeKind::from_number(row.kind).map_or("", VolumeKind::as_str);
     Ok(StorageVolume {
         content_type: content(&row).as_str().to_owned(),
         kind: kind.to_owned(),
-        used_by: users.iter().filter(|user| caller.sees(user.project())).map(|user| user.url()).collect(),
+        used_by: own
+            .into_iter()
+            .chain(users.iter().filter(|user| caller.sees(user.project())).map(|user| user.url()))
+            .collect(),
         location: row.node,
         project: row.project,
         config: row.config,

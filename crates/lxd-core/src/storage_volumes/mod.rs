@@ -130,7 +130,7 @@ fn owner(tx: &Tx<'_>, kind: VolumeKind, project: &ProjectName) -> Result<i64> {
 
 /// Enters the gates of volumes, all or none. A volume has one gate, whichever of the projects that share it is asked: that
 /// of the project that owns it.
-async fn enter<const N: usize>(
+pub(crate) async fn enter<const N: usize>(
     core: &Core,
     volumes: [&VolumeKey; N],
     action: &'static str,
@@ -155,6 +155,15 @@ fn running_user(core: &Core, users: &[User]) -> Result<Option<InstanceName>> {
         }
     }
     Ok(None)
+}
+
+/// Refuses what must not be done to a volume in which the server itself keeps something (`storage.images_volume`,
+/// `storage.backups_volume`); for a caller that holds the gate.
+fn refuse_own(core: &Core, row: &storage_volumes::Volume, refusal: Error) -> Result<()> {
+    match crate::server::stores::is_used(&core.server.config(), row) {
+        true => Err(refusal),
+        false => Ok(()),
+    }
 }
 
 fn not_found() -> Error {

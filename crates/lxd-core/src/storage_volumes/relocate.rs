@@ -11,7 +11,7 @@ use lxd_types::{Error, Kind, Result};
 
 use super::create::{self, CreateVolume, Plan};
 use super::rename::rename_in_users;
-use super::{Found, VolumeKey, enter, find, running_user, taken};
+use super::{Found, VolumeKey, enter, find, refuse_own, running_user, taken};
 use crate::journal::Log;
 use crate::projects::{Change, allowed};
 use crate::{Core, SharedCore, Undo};
@@ -42,6 +42,9 @@ pub(super) async fn relocate(core: &SharedCore, old: &VolumeKey, new: &VolumeKey
     let _gates = enter(core, [old, new], "move").await?;
     let (from, to) = (old.clone(), new.clone());
     let known = core.db.read(move |tx| look(tx, &from, &to)).await?;
+    // The reference's status.
+    let own = Error::internal("Volume is used by LXD itself and cannot be renamed");
+    refuse_own(core, &known.found.row, own)?;
     if known.is_elsewhere() && !known.users.is_empty() {
         return Err(in_use());
     }

@@ -76,6 +76,8 @@ async fn patch(mut cx: Ctx) -> Result<Reply> {
 async fn change(cx: &Ctx, change: Change) -> Result<Reply> {
     cx.this_member()?;
     cx.if_match(&cx.core.shown_config())?;
-    cx.core.configure(&cx.server_permit()?, change).await?;
+    let (core, permit) = (cx.core.clone(), cx.server_permit()?);
+    let configuring = async move { core.configure(&permit, change).await };
+    cx.core.run("change the server's configuration", configuring).await?;
     Ok(Reply::empty())
 }

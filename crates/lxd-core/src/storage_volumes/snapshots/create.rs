@@ -16,7 +16,7 @@ use super::{SnapshotKey, expiry_of, find_snapshot};
 use crate::journal::Log;
 use crate::lifecycle::Lifecycle;
 use crate::projects::require_snapshots;
-use crate::storage_volumes::{Found, VolumeKey, enter, find};
+use crate::storage_volumes::{Found, VolumeKey, enter, find, refuse_own};
 use crate::{Core, SharedCore, Undo};
 
 /// When a new snapshot is to be removed.
@@ -43,13 +43,13 @@ pub async fn create(
     }
     let name = if post.name.is_empty() { None } else { Some(parse_name(&post.name)?) };
     let (wanted, asked) = (key.clone(), name.clone());
-    core.db
-        .read(move |tx| {
-            let found = find(tx, &wanted)?;
-            require_snapshots(tx, &found.row.project)?;
-            asked.as_ref().map_or(Ok(()), |name| free(tx, &found, name.as_str()))
-        })
-        .await?;
+    let look = move |tx: &lxd_db::Tx<'_>| {
+        let found = find(tx, &wanted)?;
+        require_snapshots(tx, &found.row.project)?;
+        asked.as_ref().map_or(Ok(()), |name| free(tx, &found, name.as_str()))?;
+        Ok(found)
+    };
+    refuse_own(core, &core.db.read(look).await?.row, own())?;
     let expires = post.expires_at.map_or(Expires::ByVolume, |at| Expires::At(expiry_of(&at)));
     let spec = OperationSpec::task("Creating storage volume snapshot", permit.project().as_str())
         .on("storage_volumes", format!("/1.0/storage_volumes/{}", key.name))
@@ -77,6 +77,10 @@ fn free(tx: &lxd_db::Tx<'_>, found: &Found, name: &str) -> Result<()> {
     }
 }
 
+fn own() -> Error {
+    Error::bad_request("Volumes used by LXD itself cannot have snapshots")
+}
+
 fn taken(name: &str) -> Error {
     Error::conflict(format!("Snapshot \"{name}\" already in use"))
 }
@@ -92,6 +96,7 @@ pub(super) async fn run(
     let _gate = enter(core, [key], "snapshot").await?;
     let wanted = key.clone();
     let found = core.db.read(move |tx| find(tx, &wanted)).await?;
+    refuse_own(core, &found.row, own())?;
     let pool = crate::storage_pools::open_row(core, &found.pool).await?;
     let name = match name {
         Some(name) => name,
