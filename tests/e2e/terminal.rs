@@ -69,6 +69,39 @@ fn client(daemon: &Daemon, args: &[&str]) -> Command {
     command
 }
 
+/// As a program that SIGPIPE ends: no word, and nothing that goes on for nobody.
+#[test]
+fn who_reads_no_more_ends_the_client() {
+    let daemon = Daemon::start();
+    // The first run has hints to give.
+    daemon.lxc_ok(&["version"]);
+    let alone = |args: &[&str]| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = daemon.client_command(&binary("lxc"), args);
+        command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let ended = |child: Child, what: &str| {
+        let output = child.wait_with_output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), error.as_str()), (Some(141), ""), "{what}");
+    };
+    for args in
+        [&["remote", "get-default"][..], &["profile", "list"], &["profile", "show", "default"], &["--help"]]
+    {
+        ended(alone(args), &args.join(" "));
+    }
+    let monitor = alone(&["monitor", "--type=lifecycle"]);
+    wait_for("the listener", 20, || {
+        daemon.ok("PATCH", "/1.0/profiles/default", &json!({"config": {"user.a": "b"}}));
+        daemon.ok("PATCH", "/1.0/profiles/default", &json!({"config": {"user.a": ""}}));
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", monitor.id())).unwrap();
+        stat.contains(") Z ").then_some(())
+    });
+    ended(monitor, "monitor");
+}
+
 #[test]
 fn ctrl_c_cancels_and_a_second_one_detaches() {
     let (daemon, _server, tree) = with_slow_server();

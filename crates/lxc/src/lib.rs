@@ -37,6 +37,7 @@ impl std::error::Error for Exit {}
 
 /// Runs a command line (without the program's name).
 pub fn run(words: Vec<String>) -> ExitCode {
+    output::end_without_reader();
     let root = &commands::ROOT;
     match alias::expand(root, words) {
         Ok(words) => dispatch(parse(root, &words)),
