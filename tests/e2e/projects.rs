@@ -247,6 +247,51 @@ fn a_project_is_deleted_while_instances_are_made_in_it() {
     }
 }
 
+/// Images, volumes and profiles come while their project goes: either it stays, or nothing of them.
+#[test]
+fn a_project_is_deleted_while_other_things_come() {
+    let daemon = Daemon::start().with_pool_and_image();
+    let clean = World::of(&daemon);
+    let image = std::fs::read(lxd_testkit::busybox_image()).unwrap();
+    for round in 0..12 {
+        daemon.ok("POST", "/1.0/projects", &json!({"name": "gone"}));
+        let send = |path: &str, body: &[u8]| {
+            let answer = lxd_testkit::request_raw(&daemon.socket(), "POST", path, &[], body).unwrap().json();
+            let waited = answer["operation"].as_str().filter(|url| !url.is_empty());
+            let end = waited.map(|url| daemon.get(&format!("{url}/wait")).metadata());
+            answer["type"] != "error" && end.is_none_or(|end| end["err"] == "")
+        };
+        let named = json!({"name": "x", "config": {}}).to_string();
+        let (deleted, made) = std::thread::scope(|scope| {
+            let coming = [
+                ("/1.0/images?project=gone", &image[..]),
+                ("/1.0/storage-pools/default/volumes/custom?project=gone", named.as_bytes()),
+                ("/1.0/profiles?project=gone", named.as_bytes()),
+            ];
+            let coming = coming.map(|(path, body)| scope.spawn(move || send(path, body)));
+            // Sooner in one round, later in another.
+            for _ in 0..round * 4 {
+                daemon.get("/1.0");
+            }
+            let deleted = daemon.call("DELETE", "/1.0/projects/gone", &json!({})).status == 200;
+            (deleted, coming.map(|thread| thread.join().unwrap()).into_iter().filter(|made| *made).count())
+        });
+        assert!(!deleted || made == 0, "{made} were made in a project that is gone");
+        if !deleted {
+            assert!(made > 0, "nothing was in its way");
+            for url in daemon.get("/1.0/projects/gone").metadata()["used_by"].as_array().unwrap() {
+                let url = url.as_str().unwrap();
+                if !url.starts_with("/1.0/profiles/default") {
+                    daemon.ok("DELETE", url, &json!({}));
+                }
+            }
+            daemon.ok("DELETE", "/1.0/projects/gone", &json!({}));
+        }
+        let left = clean.difference(&World::of(&daemon));
+        assert!(left.is_empty(), "round {round}: {left:#?}");
+    }
+}
+
 /// Disks of a restricted project show what is below the named directories; who owns these does not get out by a link.
 #[test]
 fn links_of_a_tenant_do_not_lead_out_of_the_allowed_directory() {

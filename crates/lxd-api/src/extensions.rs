@@ -197,6 +197,7 @@ pub static SUPPORTED: &[&str] = &[
     "instance_get_full",
     "network_acl_log",
     "certificate_token",
+    "image_restrictions",
 ];
 
 const TRUST: &str = "issue 3: trust, projects, remotes, image servers";
@@ -313,6 +314,7 @@ mod tests {
         "certificate_self_renewal",
         "certificate_token",
         "event_project",
+        "image_restrictions",
         "image_source_project",
         "instance_all_projects",
         "instance_get_full",

@@ -49,6 +49,11 @@ impl Hierarchies {
         self.v1.get(controller).map(PathBuf::as_path)
     }
 
+    /// Whether nothing of version 1 is mounted.
+    pub fn is_v2_only(&self) -> bool {
+        self.v1.is_empty() && self.v2.is_some()
+    }
+
     /// Whether a controller can be used, in either version.
     pub fn has(&self, controller: &str) -> bool {
         let listed = |root: &PathBuf| {
@@ -236,6 +241,8 @@ mod tests {
 ";
         let hierarchies = Hierarchies::parse(mounts);
         assert!(hierarchies.has("cpuacct") && !hierarchies.has("no-such-controller"));
+        assert!(!hierarchies.is_v2_only());
+        assert!(Hierarchies::parse("31 29 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n").is_v2_only());
         let text =
             "2:cpu,cpuacct:/lxc.payload.c1-1/init.scope\n0::/lxc.payload.c1/x\n3:memory:/lxc.payload.c1\n";
         let cgroups = hierarchies.resolve(text, "c1");

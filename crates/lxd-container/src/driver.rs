@@ -55,6 +55,11 @@ impl Containers {
         self.lxc.version()
     }
 
+    /// Whether this host has version 2 of cgroups alone.
+    pub fn has_cgroup2_only(&self) -> bool {
+        self.cgroups.is_v2_only()
+    }
+
     /// Starts a container: writes `lxc.conf`, forks its monitor through the helper and returns when init runs. Storage must be mounted
     /// and devices plugged.
     ///

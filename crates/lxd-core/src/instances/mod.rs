@@ -37,6 +37,7 @@ mod nvidia;
 pub mod reconcile;
 pub(crate) mod relocate;
 mod rename;
+mod requirements;
 mod revert;
 mod rules;
 mod runtime;

@@ -19,7 +19,7 @@ use lxd_types::{Config, Error, IdMap, Result};
 
 use super::devices::{self, AllStarted};
 use super::runtime::RuntimeEntry;
-use super::{InstanceKey, Model, cpus, ended, files, load, modules, spec};
+use super::{InstanceKey, Model, cpus, ended, files, load, modules, requirements, spec};
 use crate::journal::Log;
 use crate::lifecycle::Lifecycle;
 use crate::{SharedCore, Undo};
@@ -41,6 +41,7 @@ pub(super) async fn start_quietly(core: &SharedCore, key: &InstanceKey) -> Resul
     }
     let wanted = key.clone();
     let model = core.db.read(move |tx| load(tx, &wanted)).await?;
+    requirements::check(&model.config, core.containers()?.has_cgroup2_only())?;
     let running = core
         .undoable(async |undo: &mut Log| {
             undo.push(Undo::StartInstance { project: key.project.clone(), name: key.name.clone() }).await?;
