@@ -8,6 +8,7 @@ use lxd_auth::ServerCertificate;
 use lxd_types::{Error, Result};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
     DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
@@ -21,12 +22,16 @@ use tokio_rustls::TlsAcceptor;
 /// Certificate or key make no sense.
 pub fn acceptor(certificate: &ServerCertificate) -> Result<TlsAcceptor> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider.clone())
+    let mut config = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(unusable)?
         .with_client_cert_verifier(Arc::new(AnyClient { provider }))
         .with_single_cert(certificate.chain.clone(), certificate.key())
         .map_err(unusable)?;
+    // Clients of the API keep a connection or begin anew; tickets would cost both sides of each connection and nobody uses
+    // them.
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
