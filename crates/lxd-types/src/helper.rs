@@ -314,7 +314,7 @@ pub enum FileRequest {
         owner: FileOwner,
     },
     /// The content of [`FileRequest::Receive`] is whole: a new file gets its name ([`FileReply::Done`]). Where there is a file, or
-    /// none can be named, the path is opened as by [`FileRequest::Create`]: the content is to be copied there.
+    /// none can be named, the path is opened as by [`FileRequest::Create`], but not truncated: its content is to be replaced.
     Publish,
     /// Names in a directory.
     List {
