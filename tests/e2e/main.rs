@@ -50,6 +50,7 @@ mod state;
 mod storage;
 mod stores;
 mod terminal;
+mod tools;
 mod trust;
 mod trust_loss;
 mod tunnels;
