@@ -115,25 +115,19 @@ pub(super) fn copy_all(root: &Dir, from: &VolumeRef, to: &VolumeRef, wanted: &[S
     Ok(())
 }
 
-/// Fills a sibling of the volume from the snapshot and swaps the two in one step.
+/// Fills a sibling of the volume from the snapshot, with what did not change of the volume, and swaps the two in one step.
 fn restore(root: &Dir, snapshot: &SnapshotRef) -> Result<()> {
     let volume = &snapshot.volume;
     let failed = |error| io_error(error, format!("Failed to restore snapshot \"{snapshot}\""));
     let source = open_snapshot(root, snapshot)?;
-    if !folder::there(root, volume)? {
-        return Err(folder::not_found(volume));
-    }
+    let present = folder::open(root, volume)?;
     settle(root, volume)?;
     let place = sibling(volume);
     root.mkdir_all(RESTORING, 0o700).and_then(|()| root.mkdir(&place, 0o700)).map_err(failed)?;
     let swapped = root
         .open_dir(&place)
         .map_err(failed)
-        .and_then(|target| {
-            tree::copy(&source, &target)?;
-            // The old content must not be gone after a power cut before the new one is on disk.
-            rustix::fs::syncfs(&target).map_err(|error| failed(error.into()))
-        })
+        .and_then(|target| tree::rebuild(&source, &present, &target).map(drop))
         .and_then(|()| root.exchange(&place, volume.path()).map_err(failed));
     let settled = settle(root, volume);
     swapped.and(settled)

@@ -35,6 +35,18 @@ pub(super) fn dress_open(from: BorrowedFd<'_>, to: BorrowedFd<'_>, stat: &Stat, 
     Ok(rustix::fs::futimens(to, &times(stat))?)
 }
 
+/// Whether two open files have the same extended attributes.
+pub(super) fn same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> io::Result<bool> {
+    let all = |fd: BorrowedFd<'_>| {
+        let mut names = names(|list| rustix::fs::flistxattr(fd, list))?;
+        names.sort();
+        let value = |name: &Vec<u8>| value(|buffer| rustix::fs::fgetxattr(fd, &**name, buffer));
+        let values = names.iter().map(value).collect::<io::Result<Vec<_>>>()?;
+        io::Result::Ok((names, values))
+    };
+    Ok(all(one)? == all(other)?)
+}
+
 /// Owner, mode, attributes and times of what was just made and cannot be opened.
 pub(super) fn dress(from: &Dir, to: &Dir, name: &OsStr, stat: &Stat) -> io::Result<()> {
     let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));

@@ -6,6 +6,9 @@ use std::io;
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
+/// How much is read at once.
+const PIECE: usize = 256 << 10;
+
 /// Copies the content; returns the bytes that were not holes.
 pub(super) fn copy_content(from: &File, to: &File, size: u64) -> io::Result<u64> {
     if size == 0 {
@@ -31,6 +34,29 @@ pub(super) fn copy_content(from: &File, to: &File, size: u64) -> io::Result<u64>
     Ok(bytes)
 }
 
+/// Whether two files of the same size have the same content.
+pub(super) fn same(one: &File, other: &File) -> io::Result<bool> {
+    use std::os::unix::fs::FileExt;
+    let mut buffers = [vec![0; PIECE], vec![0; PIECE]];
+    let mut at = 0;
+    loop {
+        let [mine, theirs] = &mut buffers;
+        let length = one.read_at(mine, at)?;
+        if length == 0 {
+            return Ok(other.read_at(theirs, at)? == 0);
+        }
+        let theirs = theirs.get_mut(..length).unwrap_or_default();
+        match other.read_exact_at(theirs, at) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+            read => read?,
+        }
+        if mine.get(..length) != Some(&*theirs) {
+            return Ok(false);
+        }
+        at += length as u64;
+    }
+}
+
 /// Copies one range inside the kernel, or through a buffer where the kernel cannot.
 fn copy_range(from: &File, to: &File, start: u64, end: u64) -> io::Result<u64> {
     let (mut read, mut written) = (start, start);
@@ -50,7 +76,7 @@ fn copy_range(from: &File, to: &File, start: u64, end: u64) -> io::Result<u64> {
 
 fn copy_through_buffer(from: &File, to: &File, start: u64, end: u64) -> io::Result<u64> {
     use std::os::unix::fs::FileExt;
-    let mut buffer = vec![0; 256 << 10];
+    let mut buffer = vec![0; PIECE];
     let mut at = start;
     while at < end {
         let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());

@@ -7,6 +7,7 @@
 
 mod attributes;
 mod content;
+mod reuse;
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -20,6 +21,7 @@ use rustix::fs::{AtFlags, FileType, Mode, Stat};
 use rustix::io::Errno;
 
 use attributes::{dress, dress_open};
+use reuse::Written;
 
 /// Deepest tree that is copied: two descriptors are open per level.
 const DEPTH: usize = 1024;
@@ -42,7 +44,16 @@ pub struct Copied {
 /// # Errors
 /// The first thing that could not be read or made, with its path; what was made stays (the caller removes `to`).
 pub fn copy(from: &Dir, to: &Dir) -> Result<Copied> {
-    run(from, to, false)
+    run(from, to, false, None)
+}
+
+/// Makes the empty directory `to` equal to `from`, as [`copy`] does, to replace `old`, which is about the same: files that are in
+/// `old` as they are in `from` get one more name. What is new is on the disk then. Nobody may write into `old`.
+///
+/// # Errors
+/// As [`copy`].
+pub fn rebuild(from: &Dir, old: &Dir, to: &Dir) -> Result<Copied> {
+    run(from, to, false, Some(old))
 }
 
 /// Makes the directory `to` equal to `from`: what differs in type, size or time of change is copied anew, what is not
@@ -51,19 +62,22 @@ pub fn copy(from: &Dir, to: &Dir) -> Result<Copied> {
 /// # Errors
 /// As [`copy`].
 pub fn refresh(from: &Dir, to: &Dir) -> Result<Copied> {
-    run(from, to, true)
+    run(from, to, true, None)
 }
 
 /// `look`: `to` may have something already.
-fn run(from: &Dir, to: &Dir, look: bool) -> Result<Copied> {
+fn run(from: &Dir, to: &Dir, look: bool, old: Option<&Dir>) -> Result<Copied> {
     let mut work = Work {
         copied: Copied::default(),
         links: HashMap::new(),
         claimed: HashMap::new(),
+        written: old.map(|_| Written::default()),
         top: to,
         here: PathBuf::new(),
     };
-    work.tree(from, to, look).map_err(|error| {
+    let done = work.tree(from, to, look, old);
+    let done = done.and_then(|()| work.written.as_ref().map_or(Ok(()), |written| written.wait(to)));
+    done.map_err(|error| {
         let path = work.here.display();
         Error::with_source(Kind::Internal, format!("Failed to copy \"{path}\""), error)
     })?;
@@ -83,6 +97,8 @@ struct Work<'a> {
     links: HashMap<Id, PathBuf>,
     /// Originals of files with several links, by the copy.
     claimed: HashMap<Id, Id>,
+    /// What must be on the disk at the end, where that matters.
+    written: Option<Written>,
     top: &'a Dir,
     /// The path of what is being copied, for links and messages.
     here: PathBuf,
@@ -90,8 +106,9 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// Copies level by level with a stack of its own: a tenant chooses the depth, not our thread's stack.
-    fn tree(&mut self, from: &Dir, to: &Dir, look: bool) -> io::Result<()> {
-        let mut levels = vec![Level::new(from.open_dir(".")?, to.open_dir(".")?, look)?];
+    fn tree(&mut self, from: &Dir, to: &Dir, look: bool, old: Option<&Dir>) -> io::Result<()> {
+        let old = old.map(|old| old.open_dir(".")).transpose()?;
+        let mut levels = vec![Level::new(from.open_dir(".")?, to.open_dir(".")?, look, old)?];
         while let Some(level) = levels.last_mut() {
             let Some(entry) = level.entries.next() else {
                 level.finish()?;
@@ -102,7 +119,7 @@ impl Work<'_> {
             self.here.push(&entry.name);
             let present = level.present.contains(&entry.name);
             if entry.kind != FileKind::Dir {
-                self.entry(&level.from, &level.to, &entry.name, present)?;
+                self.entry(level, &entry.name, present)?;
                 self.here.pop();
                 continue;
             }
@@ -119,7 +136,9 @@ impl Work<'_> {
                 level.to.mkdir(&entry.name, 0o700)?;
             }
             let to = level.to.open_dir(&entry.name)?;
-            levels.push(Level::new(from, to, present)?);
+            // What is no directory there has nothing to share.
+            let old = level.old.as_ref().and_then(|old| old.open_dir(&entry.name).ok());
+            levels.push(Level::new(from, to, present, old)?);
             if levels.len() > DEPTH {
                 return Err(io::Error::other(format!("directories nested deeper than {DEPTH}")));
             }
@@ -128,7 +147,8 @@ impl Work<'_> {
     }
 
     /// Anything but a directory; `present` when something of its type is there already.
-    fn entry(&mut self, from: &Dir, to: &Dir, name: &OsStr, present: bool) -> io::Result<()> {
+    fn entry(&mut self, level: &Level, name: &OsStr, present: bool) -> io::Result<()> {
+        let (from, to) = (&level.from, &level.to);
         let mut present = present;
         let mut tries = TRIES;
         loop {
@@ -137,7 +157,7 @@ impl Work<'_> {
                 return to.remove_tree(name);
             };
             tries -= 1;
-            match self.unchanged(from, to, name, &stat, present) {
+            match self.unchanged(level, name, &stat, present) {
                 Err(error) if tries > 0 && replaced(&error) => {
                     to.remove_tree(name)?;
                     present = false;
@@ -148,14 +168,8 @@ impl Work<'_> {
     }
 
     /// What is still as it was looked at.
-    fn unchanged(
-        &mut self,
-        from: &Dir,
-        to: &Dir,
-        name: &OsStr,
-        stat: &Stat,
-        present: bool,
-    ) -> io::Result<()> {
+    fn unchanged(&mut self, level: &Level, name: &OsStr, stat: &Stat, present: bool) -> io::Result<()> {
+        let (from, to) = (&level.from, &level.to);
         let first = self.links.get(&id(stat)).filter(|_| stat.st_nlink > 1).cloned();
         if present {
             let there = rustix::fs::statat(to, name, AtFlags::SYMLINK_NOFOLLOW)?;
@@ -171,6 +185,11 @@ impl Work<'_> {
         self.copied.entries += 1;
         if let Some(first) = first {
             return self.top.hard_link(first, &self.here);
+        }
+        if let Some(old) = &level.old
+            && reuse::shares(from, old, to, name, stat)?
+        {
+            return Ok(());
         }
         self.make(from, to, name, stat)?;
         if stat.st_nlink > 1 {
@@ -234,7 +253,11 @@ impl Work<'_> {
         let stat = rustix::fs::fstat(&source)?;
         let size = stat.st_size.try_into().unwrap_or(0);
         self.copied.bytes += content::copy_content(&source, &target, size)?;
-        dress_open(source.as_fd(), target.as_fd(), &stat, true)
+        dress_open(source.as_fd(), target.as_fd(), &stat, true)?;
+        if let Some(written) = &mut self.written {
+            written.add(target);
+        }
+        Ok(())
     }
 }
 
@@ -246,11 +269,13 @@ struct Level {
     /// What is in `to` already, of the same type as in `from`.
     present: HashSet<OsString>,
     new: bool,
+    /// The directory of the tree that is to be replaced.
+    old: Option<Dir>,
 }
 
 impl Level {
     /// Reads both directories (`to` only when it can have something: `look`) and removes what is too much in `to`.
-    fn new(from: Dir, to: Dir, look: bool) -> io::Result<Self> {
+    fn new(from: Dir, to: Dir, look: bool, old: Option<Dir>) -> io::Result<Self> {
         let entries = match from.read_dir(".") {
             Err(error) if replaced(&error) => Vec::new(),
             read => read?,
@@ -267,7 +292,7 @@ impl Level {
                 }
             }
         }
-        Ok(Self { from, to, entries: entries.into_iter(), present, new: !look })
+        Ok(Self { from, to, entries: entries.into_iter(), present, new: !look, old })
     }
 
     /// Owner, mode, attributes and times, after everything below was made.

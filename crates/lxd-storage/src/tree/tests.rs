@@ -137,3 +137,60 @@ fn a_refresh_copies_only_what_changed() {
     assert_eq!(to.xattr("same", "user.old").unwrap(), None);
     assert_eq!(to.xattr("same", "user.new").unwrap().as_deref(), Some(&b"2"[..]));
 }
+
+/// Gives a file a time of change of its own.
+fn age(dir: &Dir, name: &str) {
+    let old = rustix::fs::Timespec { tv_sec: 1_000_000_000, tv_nsec: 5 };
+    let times = rustix::fs::Timestamps { last_access: old, last_modification: old };
+    rustix::fs::utimensat(dir, name, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
+}
+
+#[test]
+fn a_tree_is_rebuilt_with_what_did_not_change() {
+    let ((_one, volume), (_two, snapshot), (_three, new)) =
+        (scratch("volume"), scratch("snap"), scratch("new"));
+    volume.mkdir("d", 0o750).unwrap();
+    let names = ["same", "content", "mode", "attribute", "owner", "gone", "d/same", "twice", "kind"];
+    for name in names {
+        volume.create(name, 0o644).unwrap().write_all(b"first").unwrap();
+        age(&volume, name);
+    }
+    volume.hard_link("twice", "d/twice").unwrap();
+    volume.symlink("target", "link").unwrap();
+    copy(&volume, &snapshot).unwrap();
+    // The same size and time of change, as after an unpacked archive: the content tells.
+    volume.remove_file("content").unwrap();
+    volume.create("content", 0o644).unwrap().write_all(b"other").unwrap();
+    age(&volume, "content");
+    volume.chmod("mode", 0o600).unwrap();
+    volume.chown("owner", 1, 1).unwrap();
+    volume.set_xattr("attribute", "user.note", b"x").unwrap();
+    volume.remove_file("gone").unwrap();
+    volume.create("came", 0o644).unwrap();
+    volume.remove_file("kind").unwrap();
+    volume.mkdir("kind", 0o755).unwrap();
+    // Touched, but as it was.
+    volume.chmod("d/same", 0o600).unwrap();
+    volume.chmod("d/same", 0o644).unwrap();
+
+    rebuild(&snapshot, &volume, &new).unwrap();
+    let inode = |dir: &Dir, name: &str| dir.stat(name).unwrap().st_ino;
+    for name in names {
+        assert_eq!(new.read_text(name, 100).unwrap(), "first", "{name}");
+        let (made, kept) = (new.stat(name).unwrap(), snapshot.stat(name).unwrap());
+        let facts = |stat: &Stat| (stat.st_mode, stat.st_uid, stat.st_mtime, stat.st_mtime_nsec);
+        assert_eq!(facts(&made), facts(&kept), "{name}");
+        assert_ne!(made.st_ino, kept.st_ino, "{name}");
+        let shared = ["same", "d/same"].contains(&name);
+        let there = volume.stat(name).ok().map(|stat| stat.st_ino);
+        assert_eq!(there == Some(made.st_ino), shared, "{name}");
+    }
+    assert_eq!(new.xattr("attribute", "user.note").unwrap(), None);
+    assert_eq!((inode(&new, "twice"), new.stat("twice").unwrap().st_nlink), (inode(&new, "d/twice"), 2));
+    assert_eq!(new.read_link("link").unwrap(), std::path::Path::new("target"));
+    assert_eq!(new.stat("d").unwrap().st_mode & 0o7777, 0o750);
+    assert!(!new.exists("came").unwrap());
+    // What is replaced is as it was.
+    assert_eq!(volume.read_text("content", 100).unwrap(), "other");
+    assert_eq!(volume.stat("mode").unwrap().st_mode & 0o7777, 0o600);
+}
