@@ -204,6 +204,51 @@ fn what_does_not_agree_or_is_forbidden_is_not_taken_over() {
 }
 
 #[test]
+fn a_pool_that_was_only_looked_at_is_left_after_kill_9_at_any_point() {
+    let mut daemon = Daemon::start_with(&[("LXD_TEST_FAULTS", "1")]);
+    let outside = daemon.scratch().join("outside");
+    std::fs::create_dir(&outside).unwrap();
+    for pool in [
+        json!({"name": "bt", "driver": "btrfs", "config": {"size": "512MiB"}}),
+        json!({"name": "out", "driver": "dir", "config": {"source": outside}}),
+    ] {
+        daemon.ok("POST", "/1.0/storage-pools", &pool);
+        let volumes = format!("/1.0/storage-pools/{}/volumes/custom", pool["name"].as_str().unwrap());
+        daemon.ok("POST", &volumes, &json!({"name": "v1"}));
+    }
+    let disk = daemon.lxd_dir().join("disks/bt.img");
+    let place = |name: &str| daemon.lxd_dir().join("storage-pools").join(name);
+    let places = [place("bt"), place("out")];
+    without_database(&mut daemon);
+    rustix::mount::unmount(&places[1], rustix::mount::UnmountFlags::NOFOLLOW).unwrap();
+    places.iter().for_each(|place| std::fs::remove_dir(place).unwrap());
+    let pools = [("bt", "btrfs", &*disk), ("out", "dir", &*outside)];
+    let mut looked = 0;
+    for at in 1.. {
+        daemon.ok("PUT", &format!("/internal/faults?fault=kill&at={at}"), &Value::Null);
+        let (done, _, _) = recover(&daemon, &answers(&pools, "yes\n"));
+        if done {
+            break;
+        }
+        assert!(at < 40, "{}", daemon.log());
+        daemon.kill();
+        daemon.launch();
+        if daemon.get("/1.0/storage-pools").metadata() != json!([]) {
+            break;
+        }
+        looked += 1;
+        let left: Vec<_> = places.iter().filter(|place| place.exists()).collect();
+        assert!(left.is_empty(), "killed at point {at}: {left:?}");
+    }
+    assert!(looked > 5, "{looked} points");
+    daemon.ok("PUT", "/internal/faults?fault=none", &Value::Null);
+    for name in ["bt", "out"] {
+        daemon.ok("DELETE", &format!("/1.0/storage-pools/{name}/volumes/custom/v1"), &Value::Null);
+        daemon.ok("DELETE", &format!("/1.0/storage-pools/{name}"), &Value::Null);
+    }
+}
+
+#[test]
 fn a_copied_data_directory_is_the_same_server() {
     let (mut daemon, _, disk) = filled();
     let before: Vec<Value> = URLS.iter().map(|url| state(&daemon, url)).collect();

@@ -1,5 +1,7 @@
 //! What an interrupted use case left to undo: one variant per kind of leftover, one idempotent `undo`.
 
+use std::path::PathBuf;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use lxd_storage::{SnapshotRef, VolumeRef};
@@ -211,6 +213,15 @@ pub enum Undo {
         /// Its name.
         name: PoolName,
     },
+    /// Leaves a pool alone again that was being looked at and is not recorded.
+    LeaveStoragePool {
+        /// Its name.
+        name: PoolName,
+        /// Its driver.
+        driver: String,
+        /// Its source.
+        source: PathBuf,
+    },
     /// Removes a custom volume whose making was not finished, with its row.
     ForgetVolume {
         /// Its pool.
@@ -348,6 +359,9 @@ impl Undoer<Undo> for Core {
                 instances::undo::start(&core, &InstanceKey { project, name }).await
             }
             Undo::ForgetStoragePool { name } => crate::storage_pools::undo_create(self, &name).await,
+            Undo::LeaveStoragePool { name, driver, source } => {
+                crate::recover::leave(self, &name, &driver, source).await
+            }
             Undo::ForgetVolume { pool, volume } => {
                 crate::storage_volumes::undo_create(self, &pool, &volume).await
             }

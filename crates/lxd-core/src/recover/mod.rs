@@ -11,18 +11,29 @@ use lxd_storage::VolumeKind;
 use lxd_types::{Error, Result};
 
 use self::scan::Scan;
+pub use self::scan::leave;
 use crate::SharedCore;
 use crate::instances::{InstanceKey, reconcile, take_over};
+use crate::journal::Log;
 
 /// Says what would be taken over, and what is missing for it. Pools that were not in use before are not afterwards.
 ///
 /// # Errors
 /// A pool cannot be opened, or a volume and what it says of itself do not agree.
 pub async fn validate(core: &SharedCore, pools: Vec<StoragePoolsPost>) -> Result<RecoverFound> {
-    let scan = Scan::of(core, pools).await?;
-    let checked = check(core, &scan).await;
-    scan.close().await;
-    Ok(RecoverFound { dependency_errors: checked?, unknown_volumes: listed(&scan) })
+    let work = core.clone();
+    core.run("validate recovery", async move { look(&work, pools).await }).await
+}
+
+async fn look(core: &SharedCore, pools: Vec<StoragePoolsPost>) -> Result<RecoverFound> {
+    core.undoable(async |undo: &mut Log| {
+        let scan = Scan::of(core, undo, pools).await?;
+        core.faults.point("pools looked at")?;
+        let checked = check(core, &scan).await;
+        scan.close().await;
+        Ok(RecoverFound { dependency_errors: checked?, unknown_volumes: listed(&scan) })
+    })
+    .await
 }
 
 /// Takes everything over.
@@ -35,7 +46,12 @@ pub async fn import(core: &SharedCore, pools: Vec<StoragePoolsPost>) -> Result<(
 }
 
 async fn run(core: &SharedCore, pools: Vec<StoragePoolsPost>) -> Result<()> {
-    let scan = Scan::of(core, pools).await?;
+    core.undoable(async |undo: &mut Log| take(core, undo, pools).await).await
+}
+
+/// Takes over what the pools have. Once that is recorded their journal entries mean nothing any more.
+async fn take(core: &SharedCore, undo: &mut Log, pools: Vec<StoragePoolsPost>) -> Result<()> {
+    let scan = Scan::of(core, undo, pools).await?;
     let recorded = async {
         let missing = check(core, &scan).await?;
         if !missing.is_empty() {

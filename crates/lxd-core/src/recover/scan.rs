@@ -11,13 +11,14 @@ use lxd_storage::{
     Content, Pool, PoolDriver, PoolSpec, VolumeKind, VolumeRef, config, driver_by_name, open_pool,
 };
 use lxd_types::error::Context;
-use lxd_types::names::{ProjectName, SnapshotName};
+use lxd_types::names::{PoolName, ProjectName, SnapshotName};
 use lxd_types::{Config, ConfigExt, Error, Result};
 
 use super::shift;
-use crate::SharedCore;
 use crate::instances::InstanceKey;
 use crate::inventory::recorded;
+use crate::journal::Log;
+use crate::{Core, SharedCore, Undo};
 
 /// Everything that was found.
 #[derive(Clone)]
@@ -69,10 +70,10 @@ impl Scan {
     ///
     /// # Errors
     /// A pool cannot be opened, or a volume and what it says of itself do not agree; no pool stays open then.
-    pub async fn of(core: &SharedCore, posts: Vec<StoragePoolsPost>) -> Result<Self> {
+    pub async fn of(core: &SharedCore, undo: &mut Log, posts: Vec<StoragePoolsPost>) -> Result<Self> {
         let mut scan = Self { pools: Vec::new() };
         for post in posts {
-            if let Err(error) = scan.add(core, post).await {
+            if let Err(error) = scan.add(core, undo, post).await {
                 scan.close().await;
                 return Err(error);
             }
@@ -80,12 +81,12 @@ impl Scan {
         Ok(scan)
     }
 
-    async fn add(&mut self, core: &SharedCore, post: StoragePoolsPost) -> Result<()> {
+    async fn add(&mut self, core: &SharedCore, undo: &mut Log, post: StoragePoolsPost) -> Result<()> {
         let name = post.name.clone();
         if self.pools.iter().any(|pool| pool.name() == name) {
             return Err(Error::bad_request(format!("Storage pool {name:?} is named twice")));
         }
-        let looked = Looked::open(core, post).await;
+        let looked = Looked::open(core, undo, post).await;
         let looked = looked.map_err(|error| error.context(format!("Failed mounting pool {name:?}")))?;
         // Recorded here first, so that it is closed whatever comes.
         self.pools.push(looked);
@@ -118,6 +119,25 @@ impl Scan {
     }
 }
 
+fn unrecorded(core: &Core, driver: PoolDriver, spec: PoolSpec) -> Arc<dyn Pool> {
+    let lane = core.pool_lanes.of(spec.name.as_str());
+    open_pool(driver, spec, core.runner.clone(), lane)
+}
+
+/// Leaves a pool alone again that was being looked at, unless it was recorded.
+///
+/// # Errors
+/// Something uses it.
+pub async fn leave(core: &Core, name: &PoolName, driver: &str, source: PathBuf) -> Result<()> {
+    let rows = core.db.read(|tx| storage_pools::list(tx, nodes::LONE)).await?;
+    if rows.iter().any(|row| row.name == name.as_str()) {
+        return Ok(());
+    }
+    let (lxd_dir, config) = (core.paths.root().to_owned(), Config::new());
+    let spec = PoolSpec { name: name.clone(), lxd_dir, source, config };
+    unrecorded(core, driver_by_name(driver)?, spec).unmount_pool().await
+}
+
 impl Looked {
     /// Its name.
     pub fn name(&self) -> &str {
@@ -129,7 +149,7 @@ impl Looked {
         &self.pool
     }
 
-    async fn open(core: &SharedCore, post: StoragePoolsPost) -> Result<Self> {
+    async fn open(core: &SharedCore, undo: &mut Log, post: StoragePoolsPost) -> Result<Self> {
         let wanted = post.name.clone();
         let rows = core.db.read(|tx| storage_pools::list(tx, nodes::LONE)).await?;
         if let Some(row) = rows.into_iter().find(|row| row.name == wanted) {
@@ -148,8 +168,13 @@ impl Looked {
         }
         let name = post.name.parse()?;
         let spec = PoolSpec { name, lxd_dir: core.paths.root().to_owned(), source, config };
-        let lane = core.pool_lanes.of(spec.name.as_str());
-        let pool = open_pool(driver, spec.clone(), core.runner.clone(), lane);
+        let pool = unrecorded(core, driver, spec.clone());
+        undo.push(Undo::LeaveStoragePool {
+            name: spec.name.clone(),
+            driver: driver.as_str().to_owned(),
+            source: spec.source.clone(),
+        })
+        .await?;
         let opened = pool.adopt_pool().await?;
         let (description, volumes) = (post.description, Vec::new());
         Ok(Self { driver, spec, description, id: None, volumes, pool, opened })

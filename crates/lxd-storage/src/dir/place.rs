@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use lxd_sys::Dir;
 use lxd_types::{Error, Kind, Result};
+use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags};
 
 use crate::blocking::io_error;
@@ -93,15 +94,15 @@ pub(super) fn adopt(spec: &PoolSpec) -> Result<bool> {
     checked.map(|()| opened)
 }
 
-/// Takes the bind mount away again.
+/// Takes the bind mount away again, where there is one; a directory with anything in it stays.
 pub(super) fn leave(spec: &PoolSpec) -> Result<()> {
-    let failed = |error: rustix::io::Errno| {
-        io_error(error.into(), "Failed to unmount storage pool").with_kind(Kind::Busy)
-    };
-    rustix::mount::unmount(spec.mount_path(), UnmountFlags::NOFOLLOW).map_err(failed)?;
-    let name = spec.name.as_str();
-    pools_dir(spec)?
-        .remove_dir(name)
+    match rustix::mount::unmount(spec.mount_path(), UnmountFlags::NOFOLLOW) {
+        Ok(()) | Err(Errno::INVAL | Errno::NOENT) => {}
+        Err(error) => {
+            return Err(io_error(error.into(), "Failed to unmount storage pool").with_kind(Kind::Busy));
+        }
+    }
+    folder::remove_if_empty(&pools_dir(spec)?, Path::new(spec.name.as_str()))
         .map_err(|error| io_error(error, "Failed to remove the storage pool's directory"))
 }
 
