@@ -186,3 +186,74 @@ fn volumes_are_shared_with_and_without_an_id_map() {
         daemon.remove(name);
     }
 }
+
+/// A directory of the host that is a shared mount of its own.
+struct SharedMount(PathBuf);
+
+impl SharedMount {
+    fn new(place: PathBuf) -> Self {
+        std::fs::create_dir_all(place.join("late")).unwrap();
+        std::fs::create_dir(place.join("inside")).unwrap();
+        std::os::unix::fs::chown(place.join("inside"), Some(65534), None).unwrap();
+        for args in [&["--bind"][..], &["--make-shared"]] {
+            let mut mount = Command::new("mount");
+            let places = if args == ["--bind"] { vec![&place, &place] } else { vec![&place] };
+            assert!(mount.args(args).args(places).status().unwrap().success());
+        }
+        Self(place)
+    }
+
+    fn mount_late(&self) {
+        let done = Command::new("mount").args(["-t", "tmpfs", "late"]).arg(self.0.join("late")).status();
+        assert!(done.unwrap().success());
+        std::fs::write(self.0.join("late/here"), "").unwrap();
+    }
+
+    fn unmount_late(&self) -> bool {
+        Command::new("umount").arg(self.0.join("late")).status().unwrap().success()
+    }
+}
+
+impl Drop for SharedMount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").args(["-l", "-R"]).arg(&self.0).status();
+    }
+}
+
+#[test]
+fn mounts_of_the_host_appear_as_propagation_says_and_none_leaves_the_instance() {
+    let daemon = Daemon::start().with_pool_and_image();
+    let source = SharedMount::new(daemon.scratch().join("shared"));
+    let words = ["private", "rprivate", "unbindable", "slave", "rslave", "shared", "rshared"];
+    let devices = |prefix: &str| {
+        let one = |word: &&str| {
+            let path = format!("/{prefix}-{word}");
+            let disk = json!({"type": "disk", "source": source.0, "path": path, "propagation": word});
+            (format!("{prefix}-{word}"), disk)
+        };
+        json!({"devices": words.iter().map(one).collect::<serde_json::Map<_, _>>()})
+    };
+    daemon.create("c1", &devices("start"));
+    daemon.state("c1", "start", "");
+    daemon.ok("PATCH", "/1.0/instances/c1", &devices("live"));
+    let run = |script: &str| daemon.lxc(&["exec", "c1", "--", "sh", "-c", script]).status.success();
+    source.mount_late();
+    for prefix in ["start", "live"] {
+        for word in words {
+            let appears = word.ends_with("slave") || word.ends_with("shared");
+            assert_eq!(run(&format!("test -e /{prefix}-{word}/late/here")), appears, "{prefix} {word}");
+        }
+    }
+    assert!(source.unmount_late());
+    // Root of the instance mounts in it what must never come out.
+    let mounts = || std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    for prefix in ["start", "live"] {
+        for word in words {
+            let place = format!("/{prefix}-{word}/inside");
+            assert!(run(&format!("mount -t tmpfs evil {place}")), "{prefix} {word}");
+            assert!(!mounts().contains(" evil "), "{prefix} {word} reaches the host:\n{}", mounts());
+            assert!(run(&format!("umount {place}")), "{prefix} {word}");
+        }
+    }
+    daemon.remove("c1");
+}

@@ -372,3 +372,62 @@ fn a_pool_that_is_nearly_full_is_a_warning() {
     wait_for("its end", 20, || (warned(&daemon)?["status"] == "resolved").then_some(()));
     daemon.ok("DELETE", "/1.0/storage-pools/d", &Value::Null);
 }
+
+/// Instances, backups, sizes and deletions on full pools: each is done or told, and nothing half made remains.
+#[test]
+fn a_full_pool_takes_no_instance_and_no_backup_and_gives_back() {
+    let daemon = Daemon::start().with_pool_and_image();
+    let small = daemon.scratch().join("small");
+    std::fs::create_dir(&small).unwrap();
+    let _tmpfs = Tmpfs::over(&small, "size=24M");
+    let dir = json!({"name": "d", "driver": "dir", "config": {"source": small}});
+    daemon.ok("POST", "/1.0/storage-pools", &dir);
+    let size = json!({"size": "256MiB"});
+    daemon.ok("POST", "/1.0/storage-pools", &json!({"name": "b", "driver": "btrfs", "config": size}));
+    for pool in ["d", "b"] {
+        prepare(&daemon, pool);
+        for name in ["gone", "keeps"] {
+            daemon.ok("POST", &volumes(pool), &json!({"name": name}));
+        }
+        let key = |value: &str| json!({"config": {"storage.backups_volume": value}});
+        daemon.ok("PATCH", "/1.0", &key(&format!("{pool}/keeps")));
+        let root = daemon.lxd_dir().join(format!("storage-pools/{pool}"));
+        let before = (World::of(&daemon), files(&daemon, pool));
+        let v1 = format!("{}/v1", volumes(pool));
+        {
+            let full = Filler::new(&root);
+            let fails = |what: &str, error: String| {
+                let is_told = error.contains("No space left") || error.contains("Disk quota");
+                assert!(is_told, "{what} on {pool}: {error:?}");
+            };
+            let disk = json!({"root": {"type": "disk", "path": "/", "pool": pool}});
+            let image = json!({"type": "image", "alias": "busybox"});
+            let instance = json!({"name": "c1", "source": image, "devices": disk});
+            fails("create of an instance", daemon.fails("POST", "/1.0/instances", &instance));
+            let backup = json!({"name": "b1", "compression_algorithm": "none"});
+            fails("backup", daemon.fails("POST", &format!("{v1}/backups"), &backup));
+            let left: Vec<_> = before.0.difference(&World::of(&daemon));
+            let filler = full.0.display().to_string();
+            assert!(left.iter().all(|one| one.contains(&filler)), "{pool}: {left:#?}");
+            assert_eq!(files(&daemon, pool), before.1, "{pool}");
+            // What needs no space is done.
+            daemon.ok("PATCH", &v1, &json!({"config": {"size": "80MiB"}}));
+            daemon.ok("DELETE", &format!("{}/gone", volumes(pool)), &Value::Null);
+        }
+        daemon.ok("POST", &format!("{v1}/backups"), &json!({"name": "b1", "compression_algorithm": "none"}));
+        daemon.ok("PATCH", "/1.0", &key(""));
+        let root = json!({"root": {"type": "disk", "path": "/", "pool": pool}});
+        daemon.create("c1", &json!({"devices": root}));
+        daemon.remove("c1");
+        for name in ["keeps", "v1"] {
+            daemon.ok("DELETE", &format!("{}/{name}", volumes(pool)), &Value::Null);
+        }
+    }
+    for image in daemon.get("/1.0/storage-pools/b/volumes/image?recursion=1").metadata().as_array().unwrap() {
+        let url = format!("/1.0/storage-pools/b/volumes/image/{}", image["name"].as_str().unwrap());
+        daemon.ok("DELETE", &url, &Value::Null);
+    }
+    for pool in ["d", "b"] {
+        daemon.ok("DELETE", &format!("/1.0/storage-pools/{pool}"), &Value::Null);
+    }
+}

@@ -38,6 +38,8 @@ pub struct Attributes {
     pub no_dir_access_times: bool,
     /// Make it private (no propagation) whatever it was.
     pub private: bool,
+    /// What is mounted at its origin later appears in it, and never the other way.
+    pub slave: bool,
     /// Also every mount below.
     pub recursive: bool,
 }
@@ -119,7 +121,11 @@ pub fn set_attributes(mount: impl AsFd, what: Attributes) -> io::Result<()> {
     ] {
         set |= if wanted { bit } else { 0 };
     }
-    let propagation = if what.private { libc::MS_PRIVATE } else { 0 };
+    let propagation = match (what.private, what.slave) {
+        (true, _) => libc::MS_PRIVATE,
+        (false, true) => libc::MS_SLAVE,
+        (false, false) => 0,
+    };
     // These are one number, not flags: it must be cleared to be set.
     let clear = what.access_times.map_or(0, |_| libc::MOUNT_ATTR__ATIME);
     let attr = libc::mount_attr { attr_set: set, attr_clr: clear, propagation, userns_fd: 0 };

@@ -170,8 +170,8 @@ fn prepare(
     let options = Options::parse(device.value("raw.mount.options"))?.attributes;
     let (readonly, recursive) = (on("readonly") || options.read_only, on("recursive"));
     let propagation = Propagation::from_word(device.value("propagation")).unwrap_or_default();
-    let private = propagation == Propagation::Private;
-    let attributes = Attributes { read_only: readonly, private, recursive, ..options };
+    let (private, slave) = spread(propagation, !context.idmap.is_empty());
+    let attributes = Attributes { read_only: readonly, private, slave, recursive, ..options };
     mount::set_attributes(&tree, attributes).context(failed(context))?;
     if shift && !context.idmap.is_empty() {
         shift_owners(context, &tree, recursive)?;
@@ -185,6 +185,18 @@ fn prepare(
         recursive,
         propagation,
     })
+}
+
+/// Whether the mount at the device's place is private, or a slave of its source: it must never be a peer of it unless the
+/// instance shall mount on the host. That of an unprivileged instance shall not, whatever is asked for: a mount namespace of its
+/// own makes it a slave at the start, and a mount that is added later must be no more.
+fn spread(propagation: Propagation, mapped: bool) -> (bool, bool) {
+    use Propagation::{RecursiveShared, RecursiveSlave, Shared, Slave};
+    match propagation {
+        Slave | RecursiveSlave => (false, true),
+        Shared | RecursiveShared => (false, mapped),
+        _ => (true, false),
+    }
 }
 
 fn shift_owners(context: &Context, tree: impl AsFd, recursive: bool) -> Result<()> {
