@@ -257,3 +257,38 @@ fn mounts_of_the_host_appear_as_propagation_says_and_none_leaves_the_instance() 
     }
     daemon.remove("c1");
 }
+
+#[test]
+fn a_btrfs_pool_takes_an_empty_block_device_and_finds_it_again() {
+    let mut daemon = Daemon::start().with_pool_and_image();
+    let before = World::of(&daemon);
+    let (empty, used) =
+        (Loop::new(&daemon, "empty", &["true"]), Loop::new(&daemon, "used", &["mkfs.ext4", "-q"]));
+    let pool = |device: &Loop| json!({"name": "b", "driver": "btrfs", "config": {"source": device.device}});
+    let error = daemon.fails("POST", "/1.0/storage-pools", &pool(&used));
+    assert!(error.starts_with("Failed to format block device: ") && error.contains("ext4"), "{error}");
+    assert_eq!(before.difference(&World::of(&daemon)), Vec::<String>::new());
+    daemon.ok("POST", "/1.0/storage-pools", &pool(&empty));
+    let config = daemon.get("/1.0/storage-pools/b").metadata()["config"].clone();
+    assert_eq!(config, json!({"source": empty.device, "volatile.initial_source": empty.device}));
+    let twice = json!({"name": "c", "driver": "btrfs", "config": {"source": empty.device}});
+    assert!(
+        daemon.fails("POST", "/1.0/storage-pools", &twice).starts_with("Failed to format block device: ")
+    );
+    let root = json!({"root": {"type": "disk", "path": "/", "pool": "b"}});
+    daemon.create("c1", &json!({"devices": root}));
+    daemon.ok("POST", "/1.0/instances/c1/snapshots", &json!({"name": "s"}));
+    daemon.stop();
+    // As after a start of the host.
+    let place = daemon.lxd_dir().join("storage-pools/b");
+    rustix::mount::unmount(&place, rustix::mount::UnmountFlags::NOFOLLOW).unwrap();
+    daemon.launch();
+    daemon.state("c1", "start", "");
+    daemon.remove("c1");
+    let images = "/1.0/storage-pools/b/volumes/image";
+    for image in daemon.get(&format!("{images}?recursion=1")).metadata().as_array().unwrap() {
+        daemon.ok("DELETE", &format!("{images}/{}", image["name"].as_str().unwrap()), &Value::Null);
+    }
+    daemon.ok("DELETE", "/1.0/storage-pools/b", &Value::Null);
+    assert_eq!(before.difference(&World::of(&daemon)), Vec::<String>::new());
+}

@@ -100,15 +100,15 @@ pub(super) async fn create(spec: &Arc<PoolSpec>, runner: &Arc<dyn Runner>) -> Re
     let checked = spec.clone();
     blocking(move || check(&checked)).await?;
     let format = match source_of(spec) {
-        Source::LoopFile(path) | Source::Device(path) => Some(path.to_owned()),
+        Source::LoopFile(path) => Some(("Failed to make the btrfs file system", path.to_owned())),
+        Source::Device(path) => Some(("Failed to format block device", path.to_owned())),
         Source::Directory(_) | Source::File(_) => None,
     };
     let done = async {
-        if let Some(path) = format {
+        if let Some((failure, path)) = format {
             let cmd = Cmd::new("mkfs.btrfs").arg("-q").arg("-L").arg(spec.name.as_str()).arg("--").arg(path);
-            runner.run(cmd).await.map_err(|error| {
-                Error::with_source(Kind::Internal, "Failed to make the btrfs file system", error)
-            })?;
+            let made = runner.run(cmd).await;
+            made.map_err(|error| Error::with_source(Kind::Internal, failure, error))?;
         }
         let spec = spec.clone();
         blocking(move || mount(&spec)).await
