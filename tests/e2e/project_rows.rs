@@ -86,6 +86,20 @@ pub const CASES: &[Case] = &[
         ..RESTRICTED
     },
     Case {
+        rule: "restricted.devices.nic",
+        open: "managed",
+        closed: &["block"],
+        part: || device(json!({"type": "nic", "network": "rulesbr0"})),
+        ..RESTRICTED
+    },
+    Case {
+        rule: "restricted.devices.disk",
+        open: "managed",
+        closed: &["block"],
+        part: || device(json!({"type": "disk", "pool": "default", "source": "rulesv", "path": "/mnt"})),
+        ..RESTRICTED
+    },
+    Case {
         rule: "restricted.networks.subnets",
         open: "rulesbr0:192.0.2.0/24",
         closed: &["block", "rulesbr0:192.0.2.0/25", "rulesbr1:0.0.0.0/0", ""],

@@ -197,6 +197,8 @@ pub fn prepared() -> Daemon {
         let root = json!({"type": "disk", "path": "/", "pool": "default", "size": "10MiB"});
         let devices = json!({"devices": {"root": root}});
         daemon.ok("PATCH", &format!("/1.0/profiles/default?project={project}"), &devices);
+        let volumes = format!("/1.0/storage-pools/default/volumes/custom?project={project}");
+        daemon.ok("POST", &volumes, &json!({"name": "rulesv", "config": {"size": "1MiB"}}));
     }
     daemon.ok("POST", "/1.0/profiles?project=r", &json!({"name": "used"}));
     daemon
