@@ -53,6 +53,36 @@ fn pair(daemon: &Daemon, one: &str, other: &str) {
     host(daemon, "ip", &["link", "set", other, "up"]);
 }
 
+/// What a routed interface with the parent `up0` needs.
+fn allow_routing(daemon: &Daemon) {
+    for key in ["ipv4/conf/up0/forwarding", "ipv6/conf/all/forwarding", "ipv6/conf/up0/forwarding"] {
+        setting(daemon, key);
+    }
+    for key in ["ipv6/conf/all/proxy_ndp", "ipv6/conf/up0/proxy_ndp"] {
+        setting(daemon, key);
+    }
+}
+
+/// The interface `lan0` of `c1` reaches the host from its own address 192.0.2.50 and from no other.
+fn assert_routed(daemon: &Daemon) {
+    assert!(reaches(daemon, "c1", "192.0.2.1"), "the host is reached from a routed address");
+    inside(daemon, "c1", &["ip", "addr", "add", "192.0.2.60/32", "dev", "lan0"]);
+    inside(daemon, "c1", &["ip", "addr", "del", "192.0.2.50/32", "dev", "lan0"]);
+    assert!(!reaches(daemon, "c1", "192.0.2.1"), "another address is not routed");
+}
+
+/// A routed interface whose only matter is the firewall's rule against other addresses.
+pub fn routed_is_filtered(daemon: &Daemon) {
+    pair(daemon, "up0", "up1");
+    host(daemon, "ip", &["addr", "add", "192.0.2.1/24", "dev", "up0"]);
+    allow_routing(daemon);
+    let lan = json!({"type": "nic", "nictype": "routed", "parent": "up0", "name": "lan0", "ipv4.address": "192.0.2.50"});
+    daemon.create("c1", &json!({"devices": {"lan": lan}}));
+    daemon.state("c1", "start", "");
+    assert_routed(daemon);
+    daemon.remove("c1");
+}
+
 #[test]
 fn interfaces_of_each_kind_work_and_leave_nothing() {
     let mut daemon = Daemon::start().with_pool_and_image();
@@ -72,12 +102,7 @@ fn interfaces_of_each_kind_work_and_leave_nothing() {
     devices(&daemon, "c1", routed.clone());
     let error = daemon.fails("PUT", "/1.0/instances/c1/state", &json!({"action": "start"}));
     assert!(error.contains("Routed mode requires sysctl net."), "{error}");
-    for key in ["ipv4/conf/up0/forwarding", "ipv6/conf/all/forwarding", "ipv6/conf/up0/forwarding"] {
-        setting(&daemon, key);
-    }
-    for key in ["ipv6/conf/all/proxy_ndp", "ipv6/conf/up0/proxy_ndp"] {
-        setting(&daemon, key);
-    }
+    allow_routing(&daemon);
     daemon.state("c1", "start", "");
     let route = "192.0.2.50 dev nrhost0 scope link";
     assert!(host(&daemon, "ip", &["route"]).contains(route));
@@ -86,10 +111,7 @@ fn interfaces_of_each_kind_work_and_leave_nothing() {
     let answered = host(&daemon, "ip", &["neigh", "show", "proxy"]);
     assert!(answered.contains("192.0.2.50 dev up0") && answered.contains("fd33::50 dev up0"), "{answered}");
     assert!(inside(&daemon, "c1", &["ip", "route"]).1.contains("default via 169.254.0.1 dev lan0"));
-    assert!(reaches(&daemon, "c1", "192.0.2.1"), "the host is reached from a routed address");
-    inside(&daemon, "c1", &["ip", "addr", "add", "192.0.2.60/32", "dev", "lan0"]);
-    inside(&daemon, "c1", &["ip", "addr", "del", "192.0.2.50/32", "dev", "lan0"]);
-    assert!(!reaches(&daemon, "c1", "192.0.2.1"), "another address is not routed");
+    assert_routed(&daemon);
     assert_limited(&daemon, "nrhost0");
     daemon.state("c1", "stop", "force");
     assert_eq!(host(&daemon, "ip", &["route"]), routes);

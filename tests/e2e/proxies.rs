@@ -215,13 +215,22 @@ fn sockets_have_their_owner_and_servers_learn_the_client() {
 #[test]
 fn addresses_are_translated() {
     let daemon = Daemon::start().with_pool_and_image();
+    let rules = || {
+        let output = daemon.netns.command("nft").args(["list", "ruleset"]).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    translated(&daemon, rules, "ip daddr 10.77.3.1 tcp dport 7301 dnat ip to 10.77.3.20:7401");
+}
+
+/// A proxy device with `nat`: its traffic, its rule in the firewall, and what is refused.
+pub fn translated(daemon: &Daemon, rules: impl Fn() -> String, rule: &str) {
     let config = json!({"ipv4.address": "10.77.3.1/24", "ipv6.address": "none"});
     daemon.ok("POST", "/1.0/networks", &json!({"name": "npbr0", "config": config}));
     let nic = json!({"type": "nic", "network": "npbr0", "name": "eth0", "ipv4.address": "10.77.3.20"});
     let proxy = |connect: &str| json!({"type": "proxy", "nat": "true", "listen": "tcp:10.77.3.1:7301", "connect": connect});
     daemon.create("c1", &json!({"devices": {"eth0": nic, "px": proxy("tcp:0.0.0.0:7401")}}));
     daemon.state("c1", "start", "");
-    let pid = init(&daemon);
+    let pid = init(daemon);
     wait_for("an address by DHCP", 30, || {
         let output = Command::new("nsenter")
             .args([&format!("--net=/proc/{pid}/ns/net"), "--", "ip", "-4", "-o", "addr", "show", "eth0"])
@@ -229,16 +238,12 @@ fn addresses_are_translated() {
             .unwrap();
         String::from_utf8_lossy(&output.stdout).contains("10.77.3.20/").then_some(())
     });
-    let _server = Server::start(&daemon, Some(&pid), "tcp", "10.77.3.20:7401");
-    assert_eq!(ask(&daemon, None, "tcp", "10.77.3.1:7301", "from the host"), "FROM THE HOST");
-    assert_eq!(ask(&daemon, Some(&pid), "tcp", "10.77.3.1:7301", "from itself"), "FROM ITSELF");
-    let rules = |daemon: &Daemon| {
-        let output = daemon.netns.command("nft").args(["list", "ruleset"]).output().unwrap();
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
-    assert!(rules(&daemon).contains("ip daddr 10.77.3.1 tcp dport 7301 dnat ip to 10.77.3.20:7401"));
-    devices(&daemon, json!({"eth0": nic}));
-    assert!(!rules(&daemon).contains("dnat"));
+    let _server = Server::start(daemon, Some(&pid), "tcp", "10.77.3.20:7401");
+    assert_eq!(ask(daemon, None, "tcp", "10.77.3.1:7301", "from the host"), "FROM THE HOST");
+    assert_eq!(ask(daemon, Some(&pid), "tcp", "10.77.3.1:7301", "from itself"), "FROM ITSELF");
+    assert!(rules().contains(rule), "{}", rules());
+    devices(daemon, json!({"eth0": nic}));
+    assert!(!rules().contains("7301"), "{}", rules());
     let mut wrong = daemon.get("/1.0/instances/c1").metadata();
     wrong["devices"]["px"] = proxy("tcp:10.77.3.99:80");
     let error = daemon.fails("PUT", "/1.0/instances/c1", &wrong);

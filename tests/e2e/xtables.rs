@@ -163,6 +163,28 @@ fn a_network_with_everything_through_the_tools_of_nftables() {
     everything_is_there_and_goes("nft");
 }
 
+fn devices_have_their_rules(kind: &str) {
+    let Some(tools) = Tools::prepare(kind) else { return };
+    let daemon = tools.daemon().with_pool_and_image();
+    let before = tools.rules(&daemon);
+    let rule = "-A PREROUTING -d 10.77.3.1/32 -p tcp -m tcp --dport 7301";
+    crate::proxies::translated(&daemon, || tools.rules(&daemon).join("\n"), rule);
+    daemon.remove("c1");
+    daemon.ok("DELETE", "/1.0/networks/npbr0", &Value::Null);
+    crate::nics::routed_is_filtered(&daemon);
+    assert_eq!(tools.rules(&daemon), before, "nothing is left");
+}
+
+#[test]
+fn devices_have_their_rules_in_the_old_tables() {
+    devices_have_their_rules("legacy");
+}
+
+#[test]
+fn devices_have_their_rules_through_the_tools_of_nftables() {
+    devices_have_their_rules("nft");
+}
+
 #[test]
 fn a_host_with_nft_uses_it() {
     let daemon = Daemon::start();
