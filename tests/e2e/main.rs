@@ -32,6 +32,7 @@ mod kill;
 mod lifecycle;
 mod limits;
 mod luck;
+mod nested;
 mod networks;
 mod nics;
 mod nodes;
