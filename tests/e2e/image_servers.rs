@@ -186,6 +186,28 @@ fn cached_images_are_renewed_used_as_they_are_and_flushed() {
     assert_eq!(daemon.get("/1.0/images/aliases/busybox").status, 200);
 }
 
+/// The original client names an image so when it copies one.
+#[test]
+fn an_alias_in_the_place_of_a_fingerprint_is_kept_up_to_date() {
+    let daemon = Daemon::start().with_pool_and_image();
+    let tree = daemon.scratch().join("tree");
+    add_version(&tree, "20210101_01:00");
+    let web = Web::start(&daemon, &tree, 8000);
+    let mut source = stream(&web.url(), "");
+    source["fingerprint"] = json!("tiny");
+    daemon.ok("POST", "/1.0/images", &json!({"source": source, "auto_update": true}));
+    let images = daemon.get("/1.0/images?recursion=1").metadata();
+    let image = images.as_array().unwrap().iter().find(|image| image["properties"]["serial"].is_string());
+    let image = image.unwrap();
+    assert_eq!(image["update_source"]["alias"], "tiny");
+    // What the server says of it, and nothing of the files.
+    assert_eq!((&image["properties"]["os"], &image["properties"]["name"]), (&json!("Tiny"), &Value::Null));
+    add_version(&tree, "20220101_01:00");
+    let url = format!("/1.0/images/{}/refresh", image["fingerprint"].as_str().unwrap());
+    assert_eq!(daemon.ok("POST", &url, &json!({}))["metadata"]["refreshed"], true);
+    assert_eq!(serials(&daemon), ["20220101_01:00"]);
+}
+
 #[test]
 fn what_a_restricted_project_fetched_is_renewed_as_from_there() {
     let daemon = Daemon::start_with(&[("LXD_TEST_FAULTS", "1")]).with_pool_and_image();

@@ -48,6 +48,8 @@ pub(crate) async fn open(address: &Address, tls: Option<&TlsSettings>, egress: &
 pub(crate) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
+    // The TLS library points to its manual, which is about another program.
+    let text = text.split(": https://docs.rs/").next().unwrap_or(text);
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }

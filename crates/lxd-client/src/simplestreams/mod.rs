@@ -187,12 +187,15 @@ impl Streams {
             let mut images = self.images.iter().filter(fits);
             images.find(|image| image.architecture == architecture && image.has_alias(alias))
         };
-        let by_fingerprint = || {
-            let digits = name.len() >= 12 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-            self.images.iter().find(|image| digits && image.fingerprint.starts_with(name))
-        };
+        let by_fingerprint =
+            || self.images.iter().find(|image| is_fingerprint(name) && image.fingerprint.starts_with(name));
         by_alias.or_else(with_architecture).or_else(by_fingerprint)
     }
+}
+
+/// Whether a name can be a fingerprint, or the beginning of one; other names are aliases.
+pub fn is_fingerprint(name: &str) -> bool {
+    name.len() >= 12 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 impl StreamImage {

@@ -33,6 +33,8 @@ pub struct UploadOptions {
     pub cached: bool,
     /// Properties, which replace those of `metadata.yaml` of the same name.
     pub properties: Config,
+    /// It has these properties only, as on the server that it comes from; not those of its `metadata.yaml`.
+    pub as_there: bool,
     /// The announced fingerprint, or empty.
     pub fingerprint: String,
     /// Aliases (name, description) to be made with it.
@@ -200,7 +202,7 @@ impl Plan {
         let metadata = &received.inspected.metadata;
         let architecture = Architecture::from_alias(&metadata.architecture)
             .ok_or_else(|| Error::from(ImageError::Architecture(metadata.architecture.clone())))?;
-        let mut properties = metadata.properties.clone();
+        let mut properties = if options.as_there { Config::new() } else { metadata.properties.clone() };
         properties.extend(options.properties);
         check_properties(&properties)?;
         let image = images::Image {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use lxd_api::image::{Image as WireImage, ImageAliasesEntry};
 use lxd_auth::Permit;
-use lxd_client::simplestreams::{StreamImage, Streams};
+use lxd_client::simplestreams::{self, StreamImage, Streams};
 use lxd_client::{Address, Client, Egress, Reach, TlsSettings, encode};
 use lxd_config::{project as project_keys, server as server_keys};
 use lxd_db::{images, projects};
@@ -125,6 +125,14 @@ impl RemoteImage {
         self.protocol == "simplestreams"
     }
 
+    /// The original client sends an alias of a simplestreams server in the place of the fingerprint.
+    fn by_its_alias(mut self) -> Self {
+        if self.is_stream() && self.alias.is_empty() && !simplestreams::is_fingerprint(&self.fingerprint) {
+            self.alias = std::mem::take(&mut self.fingerprint);
+        }
+        self
+    }
+
     /// As it is remembered with the image; nothing when it was named by its fingerprint, for that never changes.
     pub fn source(&self) -> Option<images::Source> {
         (!self.alias.is_empty()).then(|| images::Source {
@@ -157,7 +165,7 @@ impl RemoteImage {
     /// There is no such project.
     pub async fn wanted_in(&self, core: &SharedCore, project: &ProjectName) -> Result<Self> {
         let outside = self.way(core, project).await?.reach.is_outside();
-        Ok(Self { outside, ..self.clone() })
+        Ok(Self { outside, ..self.clone().by_its_alias() })
     }
 
     async fn way(&self, core: &SharedCore, project: &ProjectName) -> Result<Egress> {
@@ -371,6 +379,7 @@ pub fn options(found: &Found, wanted: &RemoteImage) -> UploadOptions {
     UploadOptions {
         filename: found.filename(),
         properties: found.properties(),
+        as_there: true,
         fingerprint: found.fingerprint().to_owned(),
         expiry: found.expiry(),
         source: wanted.source(),
@@ -449,6 +458,20 @@ mod tests {
         {
             assert_eq!(plain_name(given), name, "{given:?}");
         }
+    }
+
+    #[test]
+    fn an_alias_in_the_place_of_a_fingerprint() {
+        let of = |protocol: &str, fingerprint: &str| {
+            let (protocol, fingerprint) = (protocol.to_owned(), fingerprint.to_owned());
+            let named = RemoteImage { protocol, fingerprint, ..RemoteImage::default() }.by_its_alias();
+            (named.alias, named.fingerprint)
+        };
+        let no = String::new;
+        assert_eq!(of("simplestreams", "tiny"), ("tiny".to_owned(), no()));
+        assert_eq!(of("simplestreams", "cafe"), ("cafe".to_owned(), no()));
+        assert_eq!(of("simplestreams", "0123456789ab"), (no(), "0123456789ab".to_owned()));
+        assert_eq!(of("lxd", "tiny"), (no(), "tiny".to_owned()));
     }
 
     #[test]
