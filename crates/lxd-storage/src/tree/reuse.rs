@@ -15,6 +15,13 @@ use super::{attributes, content, look};
 /// So many new files are written to the disk one by one; for more of them the whole file system is.
 const FEW: usize = 8;
 
+/// So long before its copy was made a file must have been left alone for its times to be believed: a page that a program writes
+/// through its memory says so only once until the kernel has brought it to the disk (after 35 seconds, as kernels come).
+const LEFT_ALONE: i64 = 120;
+
+/// What keeps its files in memory never does so.
+const TMPFS: i64 = 0x0102_1994;
+
 /// New files, which must be on the disk before the old ones go.
 #[derive(Debug, Default)]
 pub(super) struct Written {
@@ -51,7 +58,8 @@ pub(super) fn shares(from: &Dir, old: &Dir, to: &Dir, name: &OsStr, stat: &Stat)
         return Ok(false);
     }
     // Nothing was done with it since the copy was made; else only the content can tell: its time of change is anybody's to set.
-    let untouched = (there.st_ctime, there.st_ctime_nsec) < (stat.st_ctime, stat.st_ctime_nsec);
+    let untouched =
+        there.st_ctime + LEFT_ALONE < stat.st_ctime && rustix::fs::fstatfs(&other)?.f_type != TMPFS;
     if !untouched && !content::same(&one, &other)? {
         return Ok(false);
     }
