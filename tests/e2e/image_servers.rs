@@ -109,6 +109,13 @@ fn images_are_copied_between_servers() {
     daemon.ok("PATCH", &url, &json!({"public": true}));
     let alias = json!({"type": "image", "mode": "pull", "server": "https://127.0.0.1:8443", "protocol": "lxd",
         "certificate": certificate, "alias": "busybox"});
+    // The original client sends an alias so.
+    let mut named = alias.clone();
+    (named["alias"], named["fingerprint"]) = (json!(""), json!("busybox"));
+    daemon.ok("POST", "/1.0/images?project=p1", &json!({"source": named, "auto_update": true}));
+    let image = daemon.get(&format!("{url}?project=p1")).metadata();
+    assert_eq!(image["update_source"]["alias"], "busybox");
+    daemon.ok("DELETE", &format!("{url}?project=p1"), &json!({}));
     daemon.ok("POST", "/1.0/images?project=p1", &json!({"source": alias, "auto_update": true}));
     let image = daemon.get(&format!("{url}?project=p1")).metadata();
     assert_eq!(image["update_source"]["server"], "https://127.0.0.1:8443");

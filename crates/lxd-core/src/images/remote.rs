@@ -125,9 +125,9 @@ impl RemoteImage {
         self.protocol == "simplestreams"
     }
 
-    /// The original client sends an alias of a simplestreams server in the place of the fingerprint.
+    /// The original client sends the alias of a public image in the place of the fingerprint.
     fn by_its_alias(mut self) -> Self {
-        if self.is_stream() && self.alias.is_empty() && !simplestreams::is_fingerprint(&self.fingerprint) {
+        if self.alias.is_empty() && !simplestreams::is_fingerprint(&self.fingerprint) {
             self.alias = std::mem::take(&mut self.fingerprint);
         }
         self
@@ -471,7 +471,7 @@ mod tests {
         assert_eq!(of("simplestreams", "tiny"), ("tiny".to_owned(), no()));
         assert_eq!(of("simplestreams", "cafe"), ("cafe".to_owned(), no()));
         assert_eq!(of("simplestreams", "0123456789ab"), (no(), "0123456789ab".to_owned()));
-        assert_eq!(of("lxd", "tiny"), (no(), "tiny".to_owned()));
+        assert_eq!(of("lxd", "tiny"), ("tiny".to_owned(), no()));
     }
 
     #[test]
