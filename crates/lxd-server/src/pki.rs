@@ -56,7 +56,7 @@ impl Authority {
                 })?);
             }
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
         let verifier =
             verifier.map_err(|error| Error::internal(format!("Failed to use {}: {error}", ca.display())))?;

@@ -21,7 +21,7 @@ use tokio_rustls::TlsAcceptor;
 /// # Errors
 /// Certificate or key make no sense.
 pub fn acceptor(certificate: &ServerCertificate) -> Result<TlsAcceptor> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(unusable)?
