@@ -1,10 +1,11 @@
 //! Every way to bring something into a project × every rule of projects that has to do with it: refused where the rule
 //! says so, with nothing left half done, and possible where it does not.
 
-use lxd_testkit::{Daemon, request_raw};
+use lxd_testkit::{Daemon, binary, request_raw, wait_for};
 use serde_json::{Value, json};
 
 use crate::project_rows::{CASES, Case};
+use crate::recover::recover;
 use crate::world::World;
 
 /// The error of a request or of its operation.
@@ -164,6 +165,33 @@ fn by_profile_assignment(daemon: &Daemon, case: &Case) -> Result<(), String> {
     tried(daemon, "PUT", "/1.0/instances/x?project=r", &put)
 }
 
+/// The database lost an instance that its pool has; the rule came since.
+fn by_recover(daemon: &Daemon, case: &Case) -> Result<(), String> {
+    let config = daemon.get("/1.0/projects/r").metadata()["config"].clone();
+    by_an_earlier_rule(daemon, case)?;
+    // Written a moment after the instance was made.
+    let described = daemon.lxd_dir().join("storage-pools/default/containers/r_x/backup.yaml");
+    wait_for("the description in the volume", 30, || described.exists().then_some(()));
+    let project = "project_id=(SELECT id FROM projects WHERE name='r')";
+    for table in ["instances", "storage_volumes"] {
+        let text = format!("DELETE FROM {table} WHERE name='x' AND {project}");
+        let deleted = daemon.client(&binary("lxd"), &["sql", "global", &text]);
+        assert!(deleted.status.success(), "{deleted:?}");
+    }
+    daemon.ok("PATCH", "/1.0/projects/r", &json!({"config": config}));
+    let (_, shown, error) = recover(daemon, "no\nyes\nyes\n");
+    if daemon.get("/1.0/instances/x?project=r").status == 200 {
+        return Ok(());
+    }
+    // Without the rule it comes back, and can go.
+    case.unset(daemon);
+    let again = recover(daemon, "no\nyes\nyes\n");
+    let there = daemon.get("/1.0/instances/x?project=r").status;
+    assert_eq!(there, 200, "{}: {error} {again:?}", case.rule);
+    daemon.ok("DELETE", "/1.0/instances/x?project=r", &Value::Null);
+    Err(shown + &error)
+}
+
 /// The rule comes when the part is there.
 fn by_an_earlier_rule(daemon: &Daemon, case: &Case) -> Result<(), String> {
     case.unset(daemon);
@@ -184,6 +212,7 @@ const WAYS: &[(&str, Way)] = &[
     ("PUT", by_put),
     ("profile change", by_profile_change),
     ("profile assignment", by_profile_assignment),
+    ("recover", by_recover),
 ];
 
 pub fn prepared() -> Daemon {

@@ -26,7 +26,7 @@ fn answers(pools: &[(&str, &str, &Path)], rest: &str) -> String {
     format!("{all}no\nyes\n{rest}")
 }
 
-fn recover(daemon: &Daemon, input: &str) -> (bool, String, String) {
+pub fn recover(daemon: &Daemon, input: &str) -> (bool, String, String) {
     let output = daemon.client_with(&binary("lxd"), &["recover"], input);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.success(), text(&output.stdout), text(&output.stderr))
